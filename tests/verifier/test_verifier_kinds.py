@@ -67,7 +67,8 @@ def test_answers_equal_or_different_by_construction():
         ("\\boxed{2} or \\boxed{3}", "2, 3"),
         ("\\boxed{2}. No, \\boxed{3}", "3"),
         ("\\boxed{2}\n\n\\boxed{3}", "3"),
-        ("\\boxed{x=\\boxed{7}}", "7"),
+        ("\\boxed{x=\\boxed{7}}", "x={7}"),
+        ("\\boxed{a=\\boxed{4}, b=\\boxed{5}}", "a={4}, b={5}"),
     ],
 )
 def test_boxes_that_are_joined_are_a_list_and_others_are_not(completion, answer):

@@ -5,14 +5,13 @@ from collections.abc import Sequence
 from functools import partial
 
 from rlready.verifier.equivalence.identity import is_near, is_proportional, is_same, is_solution, list_symbols, substitute, walk
-from rlready.verifier.equivalence.parser import DOTS, Node, make_number
+from rlready.verifier.equivalence.parser import DOTS, HUNDRED, Node, make_number
 from rlready.verifier.equivalence.parts import Group, Value, compare_sets, has_symbols, is_permutation, measure, split
 
 PI = Node("const", ("pi",))
 DEGREE = Node("/", (PI, make_number("180")))
-HUNDRED = make_number("100")
 FALSE = Group("false", ())
-NUMBERED = re.compile(r"^@|_\d$")  # what the name of one of several roots has beside the name
+NUMBERED = re.compile(r"^@|_\d(?:,\d)*$")  # what the name of one of several roots has beside the name
 ORDINATES = {"y", "z", "r", "rho"}
 
 
@@ -128,8 +127,8 @@ def _compare_kinds(a: Value, b: Value) -> bool:
             return _compare_lists(a, b)
         case "set" if other == "[]" and len(others) > 2:
             return _compare_lists(a, b)
-        case "list":
-            return other in ("()", "[]") and _are_equal(items, others)
+        case "list" | "()" if other in ("()", "[]") and (a.kind == "list" or len(others) > 2):
+            return _are_equal(items, others)
         case "matrix" if len(other) == 2:
             return _compare_matrix([row.items for row in items], others)
         case "time" if other == "ratio" and len(others) < 4 and all(part.op == "num" for part in others):

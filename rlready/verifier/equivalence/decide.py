@@ -7,9 +7,9 @@ equations, matrices, quantities and words by their structure. What it cannot rea
 import re
 from functools import lru_cache
 
-from rlready.verifier.equivalence.compare import HUNDRED, is_equal, normalise_value, solves
+from rlready.verifier.equivalence.compare import is_equal, normalise_value, solves
 from rlready.verifier.equivalence.identity import has_kinks, is_rounded_from
-from rlready.verifier.equivalence.parser import Node, Unreadable, make_number
+from rlready.verifier.equivalence.parser import HUNDRED, Node, Unreadable, make_number
 from rlready.verifier.equivalence.parts import Group, Value
 from rlready.verifier.equivalence.reading import read
 from rlready.verifier.equivalence.spelling import normalise, respell

@@ -65,6 +65,7 @@ def make_number(text: str) -> Node:
 
 
 MINUS_ONE = Node("neg", (make_number("1"),))
+HUNDRED = make_number("100")
 
 
 def parse(tokens: list[str]) -> Node:
@@ -221,7 +222,8 @@ class _Parser:
                 name += " " + self.tokens.pop() if self.tokens else ""
             index = next((index for index in self.bound if re.search(rf"_.*{re.escape(index)}", name)), None)
             if index:
-                return Node("call", (f"unknown {name}", Node("sym", (index,))))
+                stem, _, subscript = name.partition("_")
+                return Node("call", (f"unknown {stem}_{subscript.replace(index, '#')}", Node("sym", (index,))))
             return Node("sym", (name,))
         raise Unreadable(token)
 

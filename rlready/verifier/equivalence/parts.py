@@ -110,6 +110,26 @@ def compare_sets(a: Value, b: Value) -> bool | None:
     return len(pieces) == len(others) and is_permutation(pieces, others, _is_same_piece)
 
 
+def make_pieces(place: int, bounds: list[Node], marks: list[str]) -> tuple | None:
+    """Returns the pieces (low, closed, high, closed) of the solution of an inequality, its variable at a place."""
+    (low, _, high, _), closed = EVERYTHING[0], [mark == "≤" for mark in marks]
+    if marks == ["≠"]:
+        return (low, False, bounds[0], False), (bounds[0], False, high, False)
+    if len(marks) == 2:
+        return ((bounds[0], closed[0], bounds[1], closed[1]),) if place == 1 else None
+    return ((low, False, bounds[0], closed[0]),) if place == 0 else ((bounds[0], closed[0], high, False),)
+
+
+def mirror(pieces: tuple) -> tuple:
+    """Returns the pieces of the solution if the variable is an absolute value."""
+    require(len(pieces) == 1, "two excluded absolute values")
+    low, low_closed, high, high_closed = pieces[0]
+    below, above = Node("neg", (high,)), Node("neg", (low,))
+    if low == EVERYTHING[0][0]:
+        return ((below, high_closed, high, high_closed),)
+    return (below, high_closed, above, low_closed), pieces[0]
+
+
 def _list_variables(value: object) -> set[str]:
     if not isinstance(value, Group):
         return set()

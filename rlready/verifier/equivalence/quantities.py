@@ -5,7 +5,7 @@ import re
 from fractions import Fraction
 
 from rlready.verifier.equivalence.parser import Node, Unreadable, make_number, parse, require
-from rlready.verifier.equivalence.parts import EVERYTHING, INFINITY, Group, Value, find_bracket
+from rlready.verifier.equivalence.parts import EVERYTHING, INFINITY, Group, Value, find_bracket, split
 from rlready.verifier.equivalence.tokens import FUNCTIONS
 from rlready.verifier.equivalence.units import CURRENCIES, ONES, SCALES, TENS, find_unit, read_unit
 
@@ -31,9 +31,13 @@ HALVES = {
     "nonnegative": ((ZERO, True, INFINITY, False),),
     "negative": ((Node("neg", (INFINITY,)), False, ZERO, False),),
 }
-REAL_NUMBERS = re.compile(r"(?:set)?(?:of)?(?:all)?(?:the)?(|positive|negative|nonnegative)real(?:number|value)?s?")
+REAL_NUMBERS = re.compile(
+    r"(?:set)?(?:of)?(?:all|any|every)?(?:the)?(|positive|negative|nonnegative)real(?:number|value)?[a-z]?"
+)
 INTEGERS = re.compile(r"(?:set)?(?:of)?(?:all)?(?:the)?integers?")
 REALS = {"@mathbb R": EVERYTHING, **dict.fromkeys(("@mathbb R+", "@mathbb R_+", "@mathbb R_>0"), HALVES["positive"])}
+MATRICES = ("matrix", "pmatrix", "bmatrix", "Bmatrix", "smallmatrix", "array")
+MINUS = ('"minus', '"negative')
 HEDGES = {"not", "no", "maybe", "perhaps", "possibly", "if", "but", "neither", "nor", "unless", "wrong", "incorrect"}
 IN_NAMES = {f"\\{name}" for name in ("frac", "Pr", "cap", "cup", "sqrt", "in", "cdot", "times", "gcd", "lcm", "max", "min")}
 IN_NAMES |= {"\\{", "\\}", "\\ge", "\\le", "\\ne"}
@@ -70,7 +74,8 @@ def read_quantity(tokens: list[str]) -> Value:
     if based := _read_base(tokens):
         return based
     for start in range(1, len(tokens)):
-        if tokens[start][0] not in '"`°%' and tokens[start] not in CURRENCIES:
+        first = tokens[start + 1] if tokens[start] == "/" and start + 1 < len(tokens) else tokens[start]
+        if first[0] not in '"`°%' and first not in CURRENCIES:
             continue
         unit = read_unit(tokens[start:])
         if unit and not (unit == (("°", 1),) and any(token.lstrip("\\") in FUNCTIONS for token in tokens)):
@@ -104,6 +109,11 @@ def _read_scaled(tokens: list[str]) -> Node:
 
 def read_words(tokens: list[str]) -> Value:
     """Reads words; some are numbers or sets."""
+    if tokens[1:] and tokens[0].lower() in ("-", *MINUS):
+        value = read_words(tokens[1:])
+        require(tokens[0] != "-" or isinstance(value, Node), "the negative of a word")
+        if isinstance(value, Node) and (value.op != "sym" or tokens[0] == "-"):
+            return Node("neg", (value,))
     words = [token.lstrip('"') for token in tokens if token[0].isalpha() or token[0] == '"']
     words = words[1:] if words[1:] and words[0].lower() in ("a", "an", "the") else words
     joined = re.sub(r"\W", "", "".join(words))
@@ -149,6 +159,24 @@ def read_moment(text: str) -> Group | None:
         return None
     months = [month for month in MONTHS if date[2].lower() in (month, month[:3])]
     return Group("word", (f"{months[0]} {date[1] or date[3]} {date[4] or ''}",)) if months else None
+
+
+def read_matrix(tokens: list[str]) -> Group:
+    """Reads a matrix, with any brackets and a factor before it."""
+    if tokens[0] not in ("(", "[", "\\begin"):
+        place = next(place for place, token in enumerate(tokens) if token in ("(", "[", "\\begin"))
+        factor = parse([*tokens[:place], "(", "1", ")"])
+        scaled = [tuple(Node("*", (factor, entry)) for entry in row.items) for row in read_matrix(tokens[place:]).items]
+        return Group("matrix", tuple(Group("row", row) for row in scaled))
+    if tokens[0] in ("(", "[") and find_bracket(tokens) == len(tokens) - 1:
+        tokens = tokens[1:-1]
+    name = tokens[2].strip('"') if len(tokens) > 3 else ""
+    require(tokens[0] == "\\begin" and name in MATRICES, "an environment")
+    require(tokens[-4:] == ["\\end", "{", tokens[2], "}"], "an environment that does not end")
+    body = tokens[4:-4]
+    body = body[find_bracket(body) + 1 :] if name == "array" else body
+    rows = [row for row in split(body, ("\\\\",)) if row]
+    return Group("matrix", tuple(Group("row", tuple(map(parse, split(row, ("&",))))) for row in rows))
 
 
 def is_name(tokens: list[str]) -> bool:
@@ -207,8 +235,9 @@ def read_name(tokens: list[str]) -> tuple[str, str, tuple[str, ...], Node | None
     text = "".join(tokens).replace('"', "")
     variables, commas = tuple(tokens[2:-1:2]), tokens[3:-1:2]
     called = variables and tokens[1] == "(" and tokens[-1] == ")" and "".join(variables).isalpha() and set(commas) <= {","}
+    applied = any(after == "(" and (token.isalpha() or token[0] in '@`"\\') for token, after in itertools.pairwise(tokens))
     try:
-        expression = None if "(" in tokens else parse(tokens)
+        expression = None if applied else parse(tokens)
     except Unreadable:
         expression = None
     return LENGTH.sub("", text), *((tokens[0], variables) if called else (text, ())), expression, _is_curve(tokens)
@@ -220,4 +249,4 @@ def _is_curve(name: list[str]) -> bool:
     variables = [token for token in outside if token.isalpha() and token.islower()]
     if any(token.lstrip("\\") in FUNCTIONS for token in outside):
         variables += [token for token in outside if token[0] == "@" and token[1:].isalpha()]
-    return bool({"+", "-", "^"} & set(outside)) or len(variables) > 1
+    return bool({"+", "-", "^"} & set(outside)) or (len(variables) > 1 and not {":", "/"} & set(outside))

@@ -4,10 +4,9 @@ import itertools
 import re
 from collections.abc import Iterable
 
-from rlready.verifier.equivalence.identity import list_symbols
-from rlready.verifier.equivalence.parser import Node, parse, require
+from rlready.verifier.equivalence.identity import is_same, list_symbols
+from rlready.verifier.equivalence.parser import HUNDRED, Node, parse, require
 from rlready.verifier.equivalence.parts import (
-    EVERYTHING,
     OPEN,
     Group,
     Value,
@@ -17,33 +16,48 @@ from rlready.verifier.equivalence.parts import (
     is_interval,
     is_text,
     list_marks,
+    make_pieces,
+    mirror,
     split,
 )
-from rlready.verifier.equivalence.quantities import HEDGES, REALS, is_name, read_moment, read_name, read_quantity, read_words
+from rlready.verifier.equivalence.quantities import (
+    HEDGES,
+    MINUS,
+    REALS,
+    is_name,
+    read_matrix,
+    read_moment,
+    read_name,
+    read_quantity,
+    read_words,
+)
 from rlready.verifier.equivalence.spelling import SPACE
 from rlready.verifier.equivalence.tokens import tokenize
 
 JOINERS = (",", ";", '"and', '"or', "\\vee", "\\\\")
-EQUALS = {"=": "=", "\\approx": "≈"}
+EQUALS = {"=": "=", "\\equiv": "=", "\\approx": "≈"}
 RELATIONS = EQUALS | {"<": "<", ">": ">", "\\le": "≤", "\\ge": "≥", "\\ne": "≠"}
 FLIPPED = {"<": ">", ">": "<", "≤": "≥", "≥": "≤"}
 INTEGER = re.compile(r"(?:for|where|with) (?:(?:any|some|every|all|an)? ?integers? ([a-z])|([a-z]) (?:is )?an integer)")
 # The letter of an option before its value: certain in text, with a single bracket or a colon; else it may be a factor.
 OPTION = re.compile(
     rf"\s*(?:\\(?:text|math)\w*\s*\{{\s*(?:\(?[A-Ja-j]\)|[A-J][.:])\s*(\}})?|[A-Ja-j]\)|[A-J][.:](?={SPACE.pattern}))"
-    rf"(?:{SPACE.pattern})*(?!or\b|and\b|[\s}}]|[A-J]\W*$)(.+)",
+    rf"(?:{SPACE.pattern})*(?!or\b|and\b|[\s}},;]|[A-J]\W*$)(.+)",
     re.DOTALL,
 )
 LABEL = re.compile(rf"\s*\([a-jA-J]\)(?:{SPACE.pattern})+(?=[-\d\\.({{])(.*)", re.DOTALL)
 OPENING = re.compile(
-    r"(?:(?:so|thus|hence|therefore|then|only|exactly|there (?:are|is))(?: only| exactly)?|the \w+ is"
+    r"(?:(?:so|thus|hence|therefore|then|only|exactly|there (?:are|is))(?: only| exactly)?|(?:the )?year"
+    r"|(?:[a-z]|it|the (?:(?:value|number) of \w+|\w+(?: value)?)) (?:is|are|equals)"
     r"|(?:its |total )?(?:area|volume|perimeter|value|probability|sum|number|length|radius|distance|total|result) is"
     r"|(?:the )?(?:final |correct )?answer(?: is)?)(?= |$)"
 )
 OUTWARD = (("]", "["), ("]", "]"), ("[", "["))  # open intervals with brackets turned outward
-MATRICES = ("matrix", "pmatrix", "bmatrix", "Bmatrix", "smallmatrix", "array")
 MODULO = {"\\pmod", "\\bmod", "\\mod", '"mod', '"modulo'}
+CLAUSE = re.compile(r'"for"(?:all|any|every|some("real)?"constant)|"where[a-z]"is"an?("real|"arbitrary)*"constant$')
 MOST_PARTS = 64  # of a list
+NATURAL = re.compile(r"mathbb (?:N|Z_?\+)")
+REMARKS = {'"or': '"or', "=": "=", "\\approx": "\\approx", '"approximately': "\\approx", '"about': "\\approx"}
 
 
 def read(text: str) -> Value:
@@ -71,12 +85,14 @@ def _strip_opening(tokens: list[str]) -> list[str]:
     r"""Returns tokens without an introduction: `\therefore`, `so`, `The answer is`."""
     while tokens[0] in ("\\therefore", "\\implies", "\\Rightarrow", "\\Longrightarrow", "\\forall", "=", ":") and tokens[1:]:
         tokens = tokens[1:]
-    words = itertools.takewhile(lambda token: token[0] == '"', tokens)
+    words = itertools.takewhile(lambda token: token[0] == '"' or token.isalpha(), tokens)
     opening = OPENING.match(" ".join(words).replace('"', "").lower())
     cut = len(opening[0].split()) if opening else 0
     while cut and tokens[cut : cut + 1] in ([","], [":"], ["="]):
         cut += 1
-    return tokens[cut:] or tokens
+    tokens = tokens[cut:] or tokens
+    negative = tokens[0].lower() in MINUS and tokens[1:] and tokens[1][0] != '"'
+    return ["-", *tokens[1:]] if negative else tokens
 
 
 def read_tokens(tokens: list[str]) -> Value:
@@ -86,16 +102,18 @@ def read_tokens(tokens: list[str]) -> Value:
         return _read_class(tokens[: modulo[0]], tokens[modulo[0] + 1 :])
     if is_text(tokens) and len(split(tokens, JOINERS)) == 1:
         return read_words(tokens)
-    parts = split(tokens, JOINERS)
-    if len(parts) > 1:
-        return _read_list(tokens, parts)
     if '"except' in tokens[1:-1]:
         place = tokens.index('"except')
         whole, left_out = read_tokens(tokens[:place]), read_tokens(tokens[place + 1 :])
-        return Group("minus", (whole, left_out if isinstance(left_out, Group) else Group("set", (left_out,))))
+        left_out = Group("set", tuple(flatten([left_out]))) if left_out.kind in ("list", "number") else left_out
+        return Group("minus", (whole, left_out))
+    tokens = _open_remark(tokens)
+    parts = split(tokens, JOINERS)
+    if len(parts) > 1:
+        return _read_list(tokens, parts)
     if condition := _find_condition(tokens):
-        return Group("list", (read_tokens(tokens[: condition[0]]), read_tokens(condition[1])))
-    if not {"\\pm", "\\mp"}.isdisjoint(_strip_sets(tokens) if "=" in tokens else tokens):
+        return _join([read_tokens(tokens[: condition[0]]), read_tokens(condition[1])])
+    if not {"\\pm", "\\mp"}.isdisjoint(_strip_sets(tokens)):
         return _read_signs(tokens)
     tokens = _strip_clause(tokens)
     if tokens[0] == "\\approx" and len(tokens) > 1:
@@ -111,6 +129,14 @@ def read_tokens(tokens: list[str]) -> Value:
     if len(parts := split(tokens, (":", '"to'))) > 1:
         return _read_ratio(tokens, parts)
     return _read_single(tokens)
+
+
+def _open_remark(tokens: list[str]) -> list[str]:
+    r"""Returns tokens with the other form of a value as after a comma: `\frac14\text{ (or }0.25)`, `\sqrt3\ (\approx1.73)`."""
+    for place in range(1, len(tokens) - 2):
+        if tokens[place] == "(" and tokens[place + 1] in REMARKS and find_bracket(tokens[place:]) == len(tokens) - place - 1:
+            return [*tokens[:place], REMARKS[tokens[place + 1]], *tokens[place + 2 : -1]]
+    return tokens
 
 
 def _read_class(residues: list[str], modulus: list[str]) -> Group:
@@ -136,10 +162,12 @@ def _read_list(tokens: list[str], parts: list[list[str]]) -> Value:
     """Reads parts between commas, semicolons, `and` and `or`; intervals and inequalities with `or` are a union."""
     parts = [part for part in parts if part]
     require(0 < len(parts) <= MOST_PARTS, "a list")
-    values = [read_tokens(part) for part in parts]
-    if len(values) == 1:
-        return values[0]
     marks = set(list_marks(tokens, JOINERS))
+    if "\\ne" in parts[0] and marks <= {",", '"and'} and not any(list_marks(part, {*RELATIONS, "\\in"}) for part in parts[1:]):
+        parts[1:] = [[*parts[0][: parts[0].index("\\ne") + 1], *part] for part in parts[1:]]  # `x \ne 1, 2`
+    values = [read_tokens(part) for part in parts]
+    if len(values) == 1 or (marks == {'"or'} and _are_same_number(values)):
+        return values[0]
     if '"or' in marks and marks <= {'"or', ","} and any(is_interval(value) for value in values):
         return Group("union", tuple(values))
     kinds = [value.kind for value in values]
@@ -147,19 +175,33 @@ def _read_list(tokens: list[str], parts: list[list[str]]) -> Value:
         return Group("common", tuple(values[1:]))
     if (marks == {'"and'} or (marks == {","} and "\\ne" in tokens)) and set(kinds) == {"reals"}:
         return Group("common", tuple(values))
-    return Group("list", tuple(flatten(values)))
+    return _join(flatten(values))
+
+
+def _are_same_number(values: list[Value]) -> bool:
+    """Returns True if values are one number in several forms: `\\frac14 or 0.25`."""
+    hundredths = [Node("/", (value.items[0], HUNDRED)) if value.items[1:2] == ((("%", 1),),) else value for value in values]
+    numbers = [number for number in hundredths if isinstance(number, Node)]
+    return len(numbers) == len(values) and all(is_same(number, numbers[0]) for number in numbers)
+
+
+def _join(values: list[Value]) -> Value:
+    """Returns a list, or the first of two values if the other only says that the index of a sequence is a natural number."""
+    if [value.kind for value in values] == ["equation", "member"] and values[0].items[0]:
+        (name, *_), (index, numbers) = values[0].items[0], values[1].items
+        if name.endswith(f"_{index}") and isinstance(numbers, Node) and NATURAL.match(str(numbers.args[0])):
+            return values[0]
+    return Group("list", tuple(values))
 
 
 def _read_signs(tokens: list[str]) -> Value:
     """Reads an expression with `\\pm` as a list; the parts of a tuple have independent signs."""
     ways: Iterable[list[str]] = _choose_signs(tokens)
-    if tokens[0] in OPEN and find_bracket(tokens) == len(tokens) - 1:
-        if tokens[0] == "\\{":
-            return _read_single(tokens)
-        if len(parts := split(tokens[1:-1], (",", ";"))) > 1:
-            require(sum("\\pm" in part for part in parts) <= 5, "signs")
-            chosen = itertools.product(*map(_choose_signs, parts))
-            ways = ([tokens[0], *[token for part in way for token in (",", *part)][1:], tokens[-1]] for way in chosen)
+    inner = tokens[1:-1] if tokens[0] in OPEN and find_bracket(tokens) == len(tokens) - 1 else []
+    if len(parts := split(inner, (",", ";"))) > 1:
+        require(sum("\\pm" in part for part in parts) <= 5, "signs")
+        chosen = itertools.product(*map(_choose_signs, parts))
+        ways = ([tokens[0], *[token for part in way for token in (",", *part)][1:], tokens[-1]] for way in chosen)
     values = tuple(map(read_tokens, ways))
     return Group("common" if "\\ne" in tokens else "list", values) if len(values) > 1 else values[0]
 
@@ -182,9 +224,9 @@ def _choose_signs(tokens: list[str]) -> list[list[str]]:
 
 def _strip_clause(tokens: list[str]) -> list[str]:
     """Returns tokens without a clause such as `for all integers n`, unless it restricts the answer."""
-    for place, token in enumerate(tokens[1:], 1):
-        general = token == '"for' and "".join(tokens[place + 1 : place + 2]) in ('"all', '"any', '"every')
-        if general and not list_marks(tokens[place:], RELATIONS):
+    for place in range(1, len(tokens)):
+        clause = tokens[place] in ('"for', '"where') and CLAUSE.match("".join(tokens[place:]))
+        if clause and not list_marks(tokens[place:], RELATIONS):
             return tokens[:place]
     return tokens
 
@@ -223,37 +265,18 @@ def read_relation(sides: list[list[str]], marks: list[str]) -> Group:
         place = single.index(True)
         name, absolute = variables[place][0], len(sides[place]) > 1
         bounds = [parse(side) for side in sides if side is not sides[place]]
-        pieces = _make_pieces(place, bounds, marks)
+        pieces = make_pieces(place, bounds, marks)
         if pieces and not any(name.lstrip("@") in list_symbols(bound) for bound in bounds):
-            return Group("reals", (name, _mirror(pieces) if absolute else pieces))
+            return Group("reals", (name, mirror(pieces) if absolute else pieces))
     return Group("relation", (" ".join(marks), *map(read_tokens, sides)))
-
-
-def _make_pieces(place: int, bounds: list[Node], marks: list[str]) -> tuple | None:
-    """Returns the pieces (low, closed, high, closed) of the solution of an inequality, its variable at a place."""
-    (low, _, high, _), closed = EVERYTHING[0], [mark == "≤" for mark in marks]
-    if marks == ["≠"]:
-        return (low, False, bounds[0], False), (bounds[0], False, high, False)
-    if len(marks) == 2:
-        return ((bounds[0], closed[0], bounds[1], closed[1]),) if place == 1 else None
-    return ((low, False, bounds[0], closed[0]),) if place == 0 else ((bounds[0], closed[0], high, False),)
-
-
-def _mirror(pieces: tuple) -> tuple:
-    """Returns the pieces of the solution if the variable is an absolute value."""
-    require(len(pieces) == 1, "two excluded absolute values")
-    low, low_closed, high, high_closed = pieces[0]
-    below, above = Node("neg", (high,)), Node("neg", (low,))
-    if low == EVERYTHING[0][0]:
-        return ((below, high_closed, high, high_closed),)
-    return (below, high_closed, above, low_closed), pieces[0]
 
 
 def _read_equation(sides: list[list[str]], marks: list[str]) -> Group:
     """Reads `name = value`, `a = b = value` and equations; `compare.normalise_value` gives their meaning."""
     if len(sides) == 2 and not is_name(sides[0]) and is_name(sides[1]):
         sides = sides[::-1]
-    name = sides[0] if is_name(sides[0]) else None
+    matrix = "\\begin" in sides[-1] and re.fullmatch(r"[A-Z]\^(\w|\{-?\w\})", "".join(sides[0]))  # `A^{-1}`
+    name = sides[0] if matrix or is_name(sides[0]) else None
     rest, marks = (sides[1:], marks[1:]) if name else (sides, marks)
     while len(rest) > 1 and is_name(rest[0]):
         rest, marks = rest[1:], marks[1:]
@@ -314,7 +337,7 @@ def _read_environment(tokens: list[str]) -> Value:
     """Reads a matrix, or the lines of `cases` and `aligned` without conditions as a list; `=` begins no line."""
     name = tokens[2].strip('"') if len(tokens) > 6 else ""
     if tokens[0] != "\\begin" or name not in ("cases", "aligned", "gathered", "array") or "=" not in tokens:
-        return _read_matrix(tokens)
+        return read_matrix(tokens)
     body = tokens[4 : len(tokens) - 1 - tokens[::-1].index("\\end")] if "\\end" in tokens else []
     body = body[find_bracket(body) + 1 :] if name == "array" else body
     require(name != "cases" or "&" not in body, "cases with conditions")
@@ -322,20 +345,3 @@ def _read_environment(tokens: list[str]) -> Value:
     body = [token for token, after in itertools.zip_longest(body, body[1:]) if (token, after) != ("\\\\", "=")]
     lines = tuple(read_tokens(line) for line in split(body, ("\\\\", ",", ";")) if line)
     return Group("list", lines) if len(lines) > 1 else lines[0]
-
-
-def _read_matrix(tokens: list[str]) -> Group:
-    if tokens[0] not in ("(", "[", "\\begin"):
-        place = next(place for place, token in enumerate(tokens) if token in ("(", "[", "\\begin"))
-        factor = parse([*tokens[:place], "(", "1", ")"])
-        scaled = [tuple(Node("*", (factor, entry)) for entry in row.items) for row in _read_matrix(tokens[place:]).items]
-        return Group("matrix", tuple(Group("row", row) for row in scaled))
-    if tokens[0] in ("(", "[") and find_bracket(tokens) == len(tokens) - 1:
-        tokens = tokens[1:-1]
-    name = tokens[2].strip('"') if len(tokens) > 3 else ""
-    require(tokens[0] == "\\begin" and name in MATRICES, "an environment")
-    require(tokens[-4:] == ["\\end", "{", tokens[2], "}"], "an environment that does not end")
-    body = tokens[4:-4]
-    body = body[find_bracket(body) + 1 :] if name == "array" else body
-    rows = [row for row in split(body, ("\\\\",)) if row]
-    return Group("matrix", tuple(Group("row", tuple(map(parse, split(row, ("&",))))) for row in rows))

@@ -25,7 +25,7 @@ for fraction in "¼½¾⅓⅔⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞":
 UNUSUAL = str.maketrans(CHARACTERS)
 RAISED, LOWERED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ", "0123456789+-n"), str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789")
 RAISED_RUN, LOWERED_RUN = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ]+"), re.compile("[₀₁₂₃₄₅₆₇₈₉]+")
-AREA = re.compile(r"(?<=\d)\s*([mck]?m|ft|in)(?=[²³])")
+AREA = re.compile(r"(?<=\d)\s*((?:[mck]?m|ft|in)(?=[²³])|[μµ][a-zA-Z]{1,2}\b|[kM]Ω)")
 ROOT_OF_DIGITS = re.compile(r"([√∛])\s*(\d+)")
 
 SYNONYMS = TABLE.findall(r"""
@@ -50,6 +50,11 @@ SPACE = re.compile(r"(?<!\\)\\[,;:!> ]|\\q?quad\b|\\(?:thinspace|enspace|medspac
 SKIPPED = re.compile(
     r"\\(?:hspace|vspace|phantom|hphantom|vphantom|label|tag|color|textcolor)\*?\s*\{[^{}]*\}|\\(?:left|right)\s*\."
 )
+# `\mu\text{m}`, `\text{\mu m}`, `\text{k}\Omega`, `\text{k\Omega}`
+MICRO = re.compile(r"\\mu\s*\\(?:text|mathrm)\s*\{\s*([a-zA-Z]{1,2})\s*\}|\\(?:text|mathrm)\s*\{\s*\\mu\s*([a-zA-Z]{1,2})\s*\}")
+OHM = re.compile(r"\\(?:text|mathrm)\s*\{\s*([kM]?)\s*(?:\}\s*\\Omega(?![a-zA-Z])|\\Omega\s*\})")
+TEXT_IN_TEXT = re.compile(r"(\\text\s*\{[^{}]*)\\(?:text|mathrm)\s*\{([^{}]*)\}")
+BOLD_SET = re.compile(r"(?<=\\in)\s*(?:\\(?:mathbf|boldsymbol|bm|mathrm|text)\s*)?\{\s*([RZNQC])\s*\}")
 DELIMITER = re.compile(r"(?<!\\)\\[()\[\]]")
 COMMAS = re.compile(r"(?<=\d)(?:\{,\}|,\s*\\!)\s*(?=\d{3}(?!\d))")
 GROUPS_APART = re.compile(
@@ -65,7 +70,7 @@ UNIT_FRACTION = re.compile(
     r"\\frac\s*\{\s*(\\(?:text|mathrm)\s*\{[^{}]*\})\s*\}\s*\{\s*(\\(?:text|mathrm)\s*\{[^{}]*\}(?:\^\{?\d\}?)?)\s*\}"
 )
 SI = re.compile(r"\\(?:SI|qty)\s*\{([^{}]*)\}\s*\{([a-zA-Z/]+)\}")
-MINUTES = re.compile(r"(\d+)\s*\^\s*\{?\\circ\s*\}?\s*(\d+)\s*(?:'|\^\{?\\prime\}?)(?![\d'])")
+MINUTES = re.compile(r"(\d+)\s*\^\s*\{?\\circ\s*\}?\s*(\d+)\s*(?:'|\^\{?\\prime\}?)(?:\s*(\d+)\s*(?:''|\"))?(?![\d'])")
 HTML = re.compile(r"<(su[bp])>([^<>]*)</\1>")
 ESCAPES = {"\f": "\\f", "\b": "\\b", "\v": "\\v", "\a": "\\a"}
 BROKEN = re.compile(r"[\f\v\a\b](?=[a-z]{2})")
@@ -106,6 +111,10 @@ def respell(text: str) -> str:
     if "\\" in text:
         text = SKIPPED.sub(" ", DELIMITER.sub(" ", CROSS.sub(r"\\vec{\1\2}\\times\\vec{\3\4}", text)))
         text = COMMAND.sub(lambda found: SAME.get(found[0], found[0]), text)
+        text = BOLD_SET.sub(r" \\mathbb{\1}", text) if "\\in" in text else text
+        if "\\mu" in text or "\\Omega" in text:
+            text = OHM.sub(r"\\text{ \1Ω}", MICRO.sub(r"\\text{ μ\1\2}", text))
+        text = TEXT_IN_TEXT.sub(r"\1\2", text)
         text = UNIT_FRACTION.sub(r"\1/\2", SI.sub(r"\1\\text{ \2}", text))
     if "<" in text:
         text = HTML.sub(lambda found: ("^" if found[1] == "sup" else "_") + f"{{{found[2]}}}", text)
@@ -115,7 +124,7 @@ def respell(text: str) -> str:
     if "." in text:
         text = RECURRING.sub(r"\\overline{\1\2\3}", OVERLINED.sub(r"\1", text))
         text = GOING_ON.sub(r"\1\\overline{\2}", IN_BRACKETS.sub(r"\1\\overline{\2}", text))
-    text = MINUTES.sub(r"(\1+\\frac{\2}{60})^\\circ", text).replace("per cent", "percent")
+    text = MINUTES.sub(r"(\1+\\frac{\2}{60}+\\frac{0\3}{3600})^\\circ", text).replace("per cent", "percent")
     text = text.replace("\\%", "%").replace("{\\circ}", "\\circ").replace("{^\\circ}", "^\\circ")
     text = LAST_SPACE.sub("", TIMES.sub("\\\\times ", ROW_SPACE.sub("", DEGREE.sub("^\\\\circ", text))))
     text = LAST_MARK.sub("", text.strip()).strip()

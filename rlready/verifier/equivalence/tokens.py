@@ -24,7 +24,8 @@ FUNCTIONS |= {f"arc{name}" for name in ("sin", "cos", "tan", "cot", "sec", "csc"
 COMMANDS = FUNCTIONS | {"pi", "infty", "max", "min", "gcd", "lcm"}
 SPELLED = {name: f"\\{name}" for name in COMMANDS}
 SPELLED |= {"infinity": "\\infty", "asin": "\\arcsin", "acos": "\\arccos", "atan": "\\arctan"}
-SPELLED_IN_TEXT = FUNCTIONS | {"max", "min", "gcd", "lcm"}
+RUSSIAN = {"tg": "\\tan", "ctg": "\\cot", "arctg": "\\arctan", "arcctg": "\\arccot"}
+SPELLED_IN_TEXT = FUNCTIONS | {"max", "min", "gcd", "lcm", *RUSSIAN}
 JOINERS = {"or", "and"}
 ENDS = {"1": "st", "2": "nd", "3": "rd"}
 ACCENTS = {f"\\{name}" for name in re.findall(r"\w+", "dot ddot hat bar vec tilde overline underline overset")}
@@ -75,7 +76,7 @@ def _read_text(body: str, before: list[str], spaced: bool) -> list[str]:
         if inner in LETTERS and (behind_unit or (spaced and last and _ends_value(last))):
             return [f'"{inner}']
         return [f"`{inner}"] if inner in LETTERS and last and (_ends_value(last) or last == "\\circ") else [inner]
-    if not re.search("[A-Za-z元]", inner):
+    if not re.search("[A-Za-z元Ω]", inner):
         return ([inner] if inner in (",", ";") else tokenize(inner)) if inner else []
     if re.search(r"[\\^=+<>{}]", inner):
         inner = inner.replace("\\$", "$ ")
@@ -83,7 +84,7 @@ def _read_text(body: str, before: list[str], spaced: bool) -> list[str]:
     for piece in INSIDE.findall(SPACE.sub(" ", inner)):
         minutes = piece == "min" and before and _ends_value(before[-1])
         if (piece in SPELLED_IN_TEXT and not minutes) or (piece[0] == "\\" and len(piece) > 1):
-            tokens.append(SPELLED.get(piece, piece))
+            tokens.append(RUSSIAN.get(piece) or SPELLED.get(piece, piece))
         elif tokens and ((piece == "." and tokens[-1][0] == '"') or _is_ordinal(tokens[-1], piece)):
             continue
         elif piece[0].isalpha():
@@ -125,7 +126,8 @@ def _read_run(run: str, before: list[str], spaced: bool, prose: bool, after: str
         if known and run not in NO_UNIT_IF_BARE and (spaced or len(run) > 2 or run in ("cm", "km", "mm", "kg", "ft")):
             return [f'"{run}']
     unit = (last == '"sq' or (last[:1] == '"' and len(run) > 1)) and find_unit(run)
-    long = len(run) >= 4 or (len(run) == 3 and (spaced or not before) and after in ("", " ", ",", ":"))
+    letters = run != run.upper() and (not run[1:].islower() or not re.search("[aeiou]", run))  # of a product: `GMmv`, `xyzt`
+    long = (len(run) >= 4 and not letters) or (len(run) == 3 and (spaced or not before) and after in ("", " ", ",", ":"))
     short = spaced and run in ("is", "to", "of", "if", "as", "at", "by", "in", "on")
     return [f'"{run}'] if unit or long or short else list(run)
 
@@ -177,6 +179,8 @@ def _merge(tokens: list[str]) -> list[str]:
         marks, power, place = _take_marks(tokens, place)
         merged.append(f"@{name.lstrip('@')}{marks}" if marks else name)
         merged += power
+    if merged[-1:] == ["@Omega"] and merged[-2:-1] and merged[-2][0].isdigit():
+        merged[-1] = "`Omega"  # ohms, or an angular velocity
     return merged
 
 

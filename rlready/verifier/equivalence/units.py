@@ -6,15 +6,13 @@ import re
 NAMES = """
 mm millimeter millimetre, cm centimeter centimetre, dm decimeter decimetre, m meter metre, km kilometer kilometre,
 nm nanometer nanometre, μm micrometer micrometre micron, in inch inche, ft foot feet, yd yard, mi mile, ly lightyear, AU,
-pc parsec,
-mg milligram, g gm gram gramme, kg kilogram kilo, t ton tonne, lb pound, oz ounce,
+mg milligram, g gm gram gramme, kg kilogram kilo, t ton tonne, lb pound, oz ounce, pc parsec,
 s sec second, ms millisecond, ns nanosecond, min minute, h hr hour, day, wk week, month, yr year, decade, century,
-L l liter litre, mL ml milliliter millilitre, cL cl centiliter, gal gallon, pint, quart, cup,
-acre, ha hectare,
+L l liter litre, mL ml milliliter millilitre, cL cl centiliter, gal gallon, pint, quart, cup, acre, ha hectare,
 N newton, kN kilonewton, J joule, kJ kilojoule, cal calorie, kcal kilocalorie, eV electronvolt, keV, MeV, GeV, erg,
-W watt, kW kilowatt, MW megawatt, V volt, mV millivolt, kV, A amp ampere, mA milliampere, C coulomb, F farad, Ω ohm, T tesla,
-G gauss, Wb weber,
-K kelvin, Pa pascal, kPa kilopascal, MPa, atm atmosphere, bar,
+W watt, kW kilowatt, MW megawatt, V volt, mV millivolt, kV, A amp ampere, mA milliampere, C coulomb, F farad, T tesla,
+Ω ohm Omega, kΩ kiloohm, MΩ megaohm, μF microfarad, μC microcoulomb, μs microsecond, μA, μH, μT, μJ, μL, μg, μV, Wb weber,
+G gauss, K kelvin, Pa pascal, kPa kilopascal, MPa, atm atmosphere, bar,
 Hz hertz, kHz kilohertz, MHz, GHz, mol mole, rad radian, sr, dB decibel,
 bit, byte, KB kilobyte, MB megabyte, GB gigabyte,
 ° degree deg, $ dollar usd buck, ¢ cent, € euro eur, £ gbp sterling, ¥ yen jpy yuan rmb cny 元, ₹ rupee rs inr,
@@ -35,14 +33,14 @@ puppies cat kitten fish rabbit ant bee toy ball balloon doll marble bead sticker
 wheel trip lap mark shirt dress shoe sock hat pant battery batteries phone computer song photo picture video question problem
 test class lesson stick rope ribbon button key rung monkey bear lion peanut nut potato potatoes tomato tomatoes carrot onion
 bean shell star fly flies cupful serving bite drink soda beer pill tablet dose vote call message email token pair
-atom molecule electron
+atom molecule electron mice geese teeth dice deer each apiece left remaining
 """
 UNITS = {alias: unit.split()[0] for unit in NAMES.split(",") for alias in unit.split()}
 LETTERS = {name for name in UNITS if len(name) == 1 and name.isalpha()}  # `m` may be a metre or a variable
 COUNTS = set(COUNTED.split())
 # Without `\text` these are more likely symbols, or words that mean something else.
 NO_UNIT_IF_BARE = LETTERS | set(re.findall(r"\w+", "in mi mg ms ns pc Pa ha ly sr cl cal bar min AU nm total"))
-ADJECTIVES = {"different", "distinct", "possible", "ordered", "unordered", "unique", "such"}
+ADJECTIVES = {"different", "distinct", "possible", "ordered", "unordered", "unique", "such", "us"}
 REMARKS = {"old", "long", "tall", "wide", "high", "deep", "apart", "away"}  # after a unit
 POWERS = {"square": 2, "sq": 2, "squared": 2, "cubic": 3, "cu": 3, "cubed": 3}
 ONES = """zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen
@@ -107,13 +105,19 @@ def read_unit(tokens: list[str]) -> tuple | None:
     sign, ahead, place, expects = 1, 1, 0, True
     # `"newton-meters` is two words.
     tokens = [word for token in tokens for word in (token.replace("-", '-"').split("-") if token[0] == '"' else [token])]
+    if '"of' in tokens[1:-1]:
+        place = tokens.index('"of', 1)
+        measure, things = read_unit(tokens[:place]), [token[1:] for token in tokens[place + 1 :] if token[0] == '"']
+        plain = 0 < len(things) == len(tokens) - place - 1 < 4 and all(QUALIFIER.fullmatch(thing) for thing in things)
+        counted = plain and CHANGING.isdisjoint(things) and dict(measure or ()).keys().isdisjoint(("%", "°"))
+        return tuple(sorted((*measure, (" ".join(["of", *things]), 1)))) if measure and counted else None
     tokens = tokens[2:] if tokens[:2] in (['"of', '"a'], ['"of', '"an']) else tokens
     tokens = tokens[:-1] if tokens[1:] and tokens[-1][1:] in REMARKS else tokens
     while place < len(tokens):
         token = tokens[place]
         place += 1
         if token in ("/", "\\cdot", "*") or token == '"per':
-            if expects and not (token == '"per' and not powers):
+            if expects and (powers or token not in ('"per', "/")):
                 return None
             sign, expects = (-1 if token in ("/", '"per') else sign), True
             continue
