@@ -15,18 +15,25 @@ LOST = {
 }
 BACKSLASH = re.compile(f"[{''.join(LOST)}](?:{'|'.join(f'(?<={sign})(?={rest})' for sign, (_, rest) in LOST.items())})")
 RESTORED = "a LaTeX command had lost its backslash, which is restored, in the {}"
-# What is trained on and asked as it is, but should not be there.
+# What is trained on and asked as it is, but should not be there: texts that hold one of its signs are searched for it.
 ODD = {
-    "a control character": re.compile("[\x00-\x08\x0e-\x1f\x7f]"),
-    "HTML, such as &lt;": re.compile(r"&(?:lt|gt|amp|quot|nbsp|#\d+);|</?(?:p|br|div|span)\b[^<>]*>"),
-    "a tool's call or its output, which no tool gives here": re.compile(r"<tool_call>|^```output\b", re.MULTILINE),
-    "line breaks as \\n, two characters": re.compile(r"\A[^\n]*\\n(?=\\n|[A-Z\d\s-])[^\n]*\Z"),
-}
+    "HTML, such as &lt;": (("&", "<"), re.compile(r"&(?:lt|gt|amp|quot|nbsp|#\d+);|</?(?:p|br|div|span)\b[^<>]*>")),
+    "a tool's call or its output, which no tool gives here": (
+        ("<tool_call>", "```output"), re.compile(r"<tool_call>|^```output\b", re.MULTILINE)
+    ),
+}  # fmt: skip
+BREAK = re.compile(r"\\n(?=\\n|[A-Z\d\s-])")
+CONTROL = re.compile("[\x00-\x08\x0e-\x1f\x7f]")
+
+
+def is_plain(text: str) -> bool:
+    """Returns True if a text has only printable characters and line breaks, as nearly all have; this is quick."""
+    return text.replace("\n", " ").isprintable()
 
 
 def restore_backslashes(text: str) -> str:
     r"""Returns a text with the backslashes that commands of LaTeX have lost: a form feed and `rac` is `\frac`."""
-    return text if text.isprintable() else BACKSLASH.sub(lambda found: "\\" + LOST[found[0]][0], text)
+    return text if is_plain(text) else BACKSLASH.sub(lambda found: "\\" + LOST[found[0]][0], text)
 
 
 def check_text(text: str, where: str, note: Callable[[str], None]) -> str:
@@ -34,12 +41,17 @@ def check_text(text: str, where: str, note: Callable[[str], None]) -> str:
 
     No file or tokenizer takes half a character.
     """
-    if (restored := restore_backslashes(text)) != text:
-        note(RESTORED.format(where))
-        text = restored
-    for what, pattern in ODD.items():
-        if pattern.search(text):
-            note(f"{what}, in the {where}")
+    odd = [what for what, (signs, pattern) in ODD.items() if any(sign in text for sign in signs) and pattern.search(text)]
+    if "\\n" in text and "\n" not in text and BREAK.search(text):
+        odd.append("line breaks as \\n, two characters")
+    if not is_plain(text):
+        if (restored := restore_backslashes(text)) != text:
+            note(RESTORED.format(where))
+            text = restored
+        if CONTROL.search(text):
+            odd.append("a control character")
+    for what in odd:
+        note(f"{what}, in the {where}")
     if text.isascii() or not LONE_SURROGATE.search(text):
         return text
     note("half a character (a lone surrogate)")
