@@ -187,9 +187,11 @@ def spend(
     begun, drawn_sizes = drawn.T[:, :, None] * passed.T[:, None, :], drawn.sum(1)
     if budget < 1:
         ids = [setting.rows[0].name for setting in bench.pool.settings]
-        losses = bench.numbers["generalization_loss"]
-        order = order_best(bench.numbers[rank_by], losses, ids, falls=rank_by == "generalization_loss")
-        begun = _take_first(begun, order, count_share(budget, drawn_sizes))
+        values, losses, most = bench.numbers[rank_by], bench.numbers["generalization_loss"], count_share(budget, drawn_sizes)
+        # A budget that cannot take all takes none without the number that ranks them.
+        begun = np.where(np.isnan(values)[:, None, None] & (begun.sum(0) > most[:, None]), 0, begun)
+        order = order_best(values, losses, ids, falls=rank_by == "generalization_loss")
+        begun = _take_first(begun, order, most)
     if not race_steps:
         return bench.pool.full[:, None, None] * begun, begun
     probe = bench.probes[race_steps]
