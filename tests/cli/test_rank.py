@@ -175,4 +175,4 @@ def test_nobody_approved_is_a_status_of_its_own(ranked, place):
     status, output, _ = rlready(place, "report", folder.name)
     assert status == 0 and "comes first" in output
     status, output, _ = rlready(place, "replay", folder.name)
-    assert status == 0 and "all 2 verdicts" in output
+    assert status == 0 and "reproduced to the last digit (2 in all)" in output

@@ -140,7 +140,7 @@ def test_a_budget_and_an_audit_change_who_gets_rl_and_repeat_nothing(first, reci
     assert [stage for stage, _ in list_started(events)].count("rl") == 1
     assert "insufficient data" in audited["verdict"]["forecast"]["reason"]
     said = replay(work, folder.name)
-    assert said.returncode == 0 and "all 2 verdicts" in said.stdout
+    assert said.returncode == 0 and "reproduced to the last digit (2 in all)" in said.stdout
     said = replay(work, folder.name, "--set", "gate_max_rl_runs=0")
     assert "1 of 2 verdicts change; RL ran for 2 of 2; their results stay." in said.stdout
     assert "gate_min_pass_at_k: 2.0 lies outside" in replay(work, folder.name, "--set", "gate_min_pass_at_k=2").stderr
