@@ -1,7 +1,8 @@
 """Tests the hypotheses of the second study: python docs/study/analyse.py CURVES [CURVES_WITH_MORE_PROBLEMS].
 
-The tests were committed before any run of the draws that they test; the median of costs, the plateau, and the correlations of
-single predictors came later. Figures are means over draws of data with Student's interval; a draw is one number.
+The tests were committed before any run of the draws that they test; the median of costs, the plateau, the correlations of
+single predictors and the last three lines on all draws came later. Figures are means over draws of data with Student's
+interval; a draw is one number.
 """
 
 import dataclasses
@@ -197,6 +198,13 @@ def print_others(runs: list[SweepResult]) -> None:
     ends = [look_for_plateau(of_run) for of_run in rows]
     still, level = (sum(found) for found in ([end.rising for end in ends], [not end.rising and end.all.level for end in ends]))
     print(f"RL surely still rose in {still} of {len(ends)} draws, had plateaued in {level}")
+    scores = [[score for _, score in list_scores(of_run)] for of_run in rows]
+    print(f"deviation of results within a draw: {describe([statistics.stdev(draw) for draw in scores], tests=False)}")
+    before = [read_rows(run)[1].score or math.nan for run in runs]
+    gains = [statistics.fmean(draw) - base for draw, base in zip(scores, before, strict=True)]
+    print(f"mean result minus the base model without RL: {describe(gains, tests=False)}")
+    errors = [row.benchmark.standard_error for of_run in rows for row, _ in list_scores(of_run)]
+    print(f"standard error of one result: {statistics.fmean(error for error in errors if error is not None):.3f}")
 
 
 def print_closeness(runs: list[SweepResult], more: list[SweepResult]) -> None:

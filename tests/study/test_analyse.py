@@ -180,17 +180,14 @@ def test_the_page_on_gate_and_race_has_the_figures_of_its_curves(capsys, monkeyp
         assert f"{name}, mean of both: cost {cost}, regret {regret}\n" in said
 
 
-def test_pages_have_the_figures_of_the_analysis(capsys, monkeypatch):
+@pytest.mark.parametrize(("column", "task"), enumerate(("list-machine", "countdown"), 2))
+def test_pages_have_the_figures_of_the_analysis(column, task, capsys, monkeypatch):
     folder = ROOT / "docs" / "study"
-    files = [str(folder / name) for name in ("list-machine.parquet", "list-machine-8256.parquet")]
-    monkeypatch.setattr("sys.argv", ["analyse.py", *files])
+    monkeypatch.setattr("sys.argv", ["analyse.py", *(str(folder / f"{name}.parquet") for name in (task, f"{task}-8256"))])
     runpy.run_path(str(folder / "analyse.py"), run_name="__main__")
     said = capsys.readouterr().out
-    assert said in (folder / "list-machine.md").read_text()
-    paragraph = (ROOT / "README.md").read_text().split("docs/study/analyse.py")[1].split("\n## ")[0]
-    figures = re.findall(r"-?\d\.\d+ \[[^]]*\]", paragraph)
-    assert (
-        len(figures) == 5
-        and "regret 0.079;" in said
-        and [figure for figure in figures if figure not in said.replace("+", "")] == []
-    )
+    assert said in (folder / f"{task}.md").read_text()
+    table = (ROOT / "README.md").read_text().split("docs/study/analyse.py")[1].split("\n## ")[0]
+    cells = [row.split("|")[column] for row in re.findall(r"^\|.*\|$", table, re.M)]
+    figures = re.findall(r"[+-]?\d\.\d+(?: \[[^]]*\])?", " ".join(cells))
+    assert len(figures) == 6 and [figure for figure in figures if figure not in said] == []
