@@ -271,7 +271,7 @@ def check_row(row: dict, named: set[str], trains: bool, note: Callable[[str], No
     if any(_is_history(name) and row[name] and not is_absent(row[name]) and name not in named for name in row):
         raise InputError("several turns: a history before the question; only one turn can be used")
     marks = [name for name in RIGHT if row.get(name) is False]
-    marks += [name for name in VALID if str(row.get(name)).casefold() in INVALID]
+    marks += [name for name in VALID if name in row and str(row[name]).casefold() in INVALID]
     if wrong := next((name for name in marks if trains and name not in named), None):
         raise InputError(f"the solution is marked as wrong ({wrong}: {str(row[wrong]).casefold()})")
     if any(row.get(name) for name in SYSTEM):
