@@ -40,9 +40,8 @@ from rlready.placement.placement import read_parallelism, read_placement
 from rlready.placement.pods import with_placement
 
 # If compiled for a cluster, the tasks of a stage request what the recipe's placement says.
-plan, curate, sft, predictors = with_placement(plan), with_placement(curate), with_placement(sft), with_placement(predictors)
-gate, rl, benchmark, report = with_placement(gate), with_placement(rl), with_placement(benchmark), with_placement(report)
-race = with_placement(race)
+plan, curate, sft, predictors, gate = map(with_placement, (plan, curate, sft, predictors, gate))
+race, rl, benchmark, report = map(with_placement, (race, rl, benchmark, report))
 RACES = RACE in os.environ  # whether the experiment has a race
 
 
@@ -56,13 +55,9 @@ def measure_candidates(
     """Runs SFT and the predictors for every candidate and collects the measurements."""
     with dsl.ParallelFor(candidates, name="candidates", parallelism=read_parallelism()) as candidate:
         tuned = sft(candidate=candidate, settings=sft_settings, data=data).set_display_name("SFT")
-        measured = predictors(
-            candidate=candidate,
-            settings=predictors_settings,
-            data=data,
-            model=tuned.outputs["model"],
-            before=tuned.outputs["sft_record"],
-        ).set_display_name("Predictors")
+        given = {"model": tuned.outputs["model"], "before": tuned.outputs["sft_record"]}
+        measured = predictors(candidate=candidate, settings=predictors_settings, data=data, **given)
+        measured.set_display_name("Predictors")
     return dsl.Collected(measured.outputs["predictors_record"])
 
 
@@ -109,15 +104,10 @@ def train_approved(
         if RACES:
             probed = rl(**given).set_display_name("RL (cached)")
             given |= {"before": probed.outputs["rl_record"], "probe": probed.outputs["rl_model"]}
-        trained = rl(**given).set_display_name("RL")
-        scored = benchmark(
-            candidate=item.candidate,
-            settings=benchmark_settings,
-            data=data,
-            model=trained.outputs["rl_model"],
-            before=trained.outputs["rl_record"],
-            start=given["model"],
-        ).set_display_name("Benchmark")
+        trained = rl(**given).set_display_name("RL").outputs
+        models = {"model": trained["rl_model"], "before": trained["rl_record"], "start": given["model"]}
+        scored = benchmark(candidate=item.candidate, settings=benchmark_settings, data=data, **models)
+        scored.set_display_name("Benchmark")
     return dsl.Collected(scored.outputs["benchmark_record"])
 
 
@@ -139,17 +129,13 @@ def conclude(
     baseline: dsl.Input[dsl.Artifact],
 ):
     """Trains the approved candidates, if any, and reports: for kfp.local, which has no output of an empty loop."""
+    training = {"data": data, "sft_settings": sft_settings, "rl_settings": rl_settings}
+    known = {"parameters": parameters, "judged": judged, "baseline": baseline}
     with dsl.If(anyone == "yes", name="at-least-one-approved"):
-        trained = train_approved(
-            approved=approved,
-            data=data,
-            sft_settings=sft_settings,
-            rl_settings=rl_settings,
-            benchmark_settings=benchmark_settings,
-        ).set_display_name("Train approved")
-        write_report(parameters=parameters, judged=judged, baseline=baseline, results=trained.output)
+        trained = train_approved(approved=approved, **training, benchmark_settings=benchmark_settings)
+        write_report(**known, results=trained.set_display_name("Train approved").output)
     with dsl.Else(name="none-approved"):
-        write_report(parameters=parameters, judged=judged, baseline=baseline)
+        write_report(**known)
 
 
 @dsl.pipeline(name="hold-race")
@@ -184,26 +170,20 @@ def build(*arguments: Any) -> None:
     # Files can change under an unchanged path, so every run checks again.
     planned.set_caching_options(False)
     settings = {f"{stage}_settings": planned.outputs[stage] for stage in ("sft", "predictors", "rl", "benchmark")}
-    curated = curate(settings=planned.outputs["curate"]).set_display_name("Curate")
-    data = curated.outputs["data"]
-    baseline = benchmark(
-        candidate=planned.outputs["baseline"], settings=settings["benchmark_settings"], data=data
-    ).set_display_name("Benchmark (base)")
-    measured = measure_candidates(
-        candidates=planned.outputs["candidates"],
-        data=data,
-        sft_settings=settings["sft_settings"],
-        predictors_settings=settings["predictors_settings"],
-    ).set_display_name("Measure all")
+    data = curate(settings=planned.outputs["curate"]).set_display_name("Curate").outputs["data"]
+    baseline = benchmark(candidate=planned.outputs["baseline"], settings=settings["benchmark_settings"], data=data)
+    baseline.set_display_name("Benchmark (base)")
+    measuring = {"sft_settings": settings["sft_settings"], "predictors_settings": settings.pop("predictors_settings")}
+    measured = measure_candidates(candidates=planned.outputs["candidates"], data=data, **measuring)
+    measured.set_display_name("Measure all")
     judged = gate(settings=planned.outputs["gate"], measured=measured.output).set_display_name("Gate")
     # A benchmark that cannot run should be known before RL, not after.
     judged.after(baseline)
     # On a cluster a cached task does not show where its outputs are, and every run shall show its verdicts; it takes seconds.
     judged.set_caching_options(read_placement() is None)
-    del settings["predictors_settings"]
     training = {"approved": judged.outputs["approved"], "data": data, **settings}
-    known = {"judged": judged.outputs["records"], "baseline": baseline.outputs["benchmark_record"]}
-    known |= {"parameters": planned.outputs["parameters"]}
+    known = {"parameters": planned.outputs["parameters"], "baseline": baseline.outputs["benchmark_record"]}
+    known["judged"] = judged.outputs["records"]
     if read_placement() is None:
         anyone = judged.outputs["anyone"]
         if RACES:
@@ -217,17 +197,7 @@ def build(*arguments: Any) -> None:
         raced = race(settings=planned.outputs["race"], judged=known["judged"], probed=probed.output).set_display_name("Race")
         raced.set_caching_options(False)
         training["approved"], known["judged"] = raced.outputs["finalists"], raced.outputs["records"]
-    trained = train_approved(**training).set_display_name("Train approved")
-    write_report(**known, results=trained.output)
-
-
-def _write_signature() -> tuple[inspect.Signature, str]:
-    """Returns what kfp reads of the pipeline: names, types, defaults and texts of its form, which only config defines."""
-    form = list_form().values()
-    taken = inspect.Parameter.POSITIONAL_OR_KEYWORD
-    signature = [inspect.Parameter(p.name, taken, default=p.default, annotation=p.type) for p in form]
-    texts = [f"        {p.name}: {p.description} (default from: {p.source})" for p in form]
-    return inspect.Signature(signature), "\n".join([f"{build.__doc__}\n", "    Args:", *texts])
+    write_report(**known, results=train_approved(**training).set_display_name("Train approved").output)
 
 
 def _describe() -> str:
@@ -246,5 +216,10 @@ def _describe() -> str:
 
 
 description = _describe()
-build.__signature__, build.__doc__ = _write_signature()  # type: ignore[attr-defined]  # inspect reads it
+# What kfp reads of the pipeline: names, types, defaults and texts of its form, which only config defines.
+form, positional = list_form().values(), inspect.Parameter.POSITIONAL_OR_KEYWORD
+signature = [inspect.Parameter(p.name, positional, default=p.default, annotation=p.type) for p in form]
+texts = [f"        {p.name}: {p.description} (default from: {p.source})" for p in form]
+build.__signature__ = inspect.Signature(signature)  # type: ignore[attr-defined]  # inspect reads it
+build.__doc__ = "\n".join([f"{build.__doc__}\n", "    Args:", *texts])
 experiment = dsl.pipeline(name="rlready", description=description)(build)

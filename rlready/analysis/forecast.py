@@ -8,7 +8,7 @@ from rlready.records.verdicts import Forecast, Verdict
 from rlready.stats.intervals import MIN_POINTS
 from rlready.stats.regression import MIN_SETTINGS, predict_known_setting, predict_new_setting
 from rlready.stats.ties import reaches
-from rlready.tracking.find import Finished, find_finished
+from rlready.tracking.runs import Finished, find_finished
 
 
 def forecast(verdicts: list[Verdict], experiment: str) -> list[Forecast]:

@@ -33,9 +33,8 @@ def parse_arguments() -> argparse.Namespace:
         add_help=False,  # one screen has no lines for options that everyone knows
     )
     parser.add_argument("-h", "--help", action="help", help=argparse.SUPPRESS)
-    parser.add_argument(
-        "--version", action="version", version=f"rlready {importlib.metadata.version('rlready')}", help=argparse.SUPPRESS
-    )
+    version = f"rlready {importlib.metadata.version('rlready')}"
+    parser.add_argument("--version", action="version", version=version, help=argparse.SUPPRESS)
     parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", help=argparse.SUPPRESS)
     parser.add_argument("rest", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
     given = parser.parse_args()

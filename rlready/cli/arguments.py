@@ -10,7 +10,7 @@ from typing import Any
 from rlready.config.recipes import find_origins, list_recipes, load_recipe
 from rlready.errors import InputError
 from rlready.placement import images
-from rlready.placement.placement import load_placement
+from rlready.placement.placement import Placements, load_placement
 from rlready.run.local.storage import RESULT
 
 # In the order in which a newcomer needs them. Each is a file of this folder, imported only if it is called.
@@ -35,6 +35,8 @@ COMMANDS = {
     "follow": "Show the progress of a run on a KFP server until it ends.",
 }
 
+START_ONE = "start one with rlready run, or give the folder of your runs with --work"  # if there is no run
+
 
 class Command(argparse.ArgumentParser):
     """The parser of a command, whose help ends with an example."""
@@ -57,14 +59,11 @@ def declare(*names: str, **how: Any) -> argparse.ArgumentParser:
     return parent
 
 
+REPEATED: dict[str, Any] = {"action": "append", "default": []}  # of an argument that may be given several times
 WORK = declare("--work", type=Path, default=Path("runs"), help="folder for runs, cache and tracking (runs)")
-SET = declare("--set", action="append", default=[], metavar="KEY=VALUE", help="change a parameter; repeatable")
+SET = declare("--set", **REPEATED, metavar="KEY=VALUE", help="change a parameter; repeatable")
 MIRROR = declare("--mirror", metavar="DIR", help="read hub datasets from copies in this folder (curate_mirror)")
-RECIPE = (
-    declare("--recipe", default="laptop", help=f"{', '.join(list_recipes())}, or a YAML file (laptop)"),
-    SET,
-    MIRROR,
-)
+RECIPE = (declare("--recipe", default="laptop", help=f"{', '.join(list_recipes())}, or a YAML file (laptop)"), SET, MIRROR)
 PAST_RUN = (declare("run", nargs="?", help="name or folder of the run (the last finished one)"), WORK)
 RUNNING = (
     WORK,
@@ -86,13 +85,10 @@ def list_changes(arguments: argparse.Namespace) -> list[str]:
     return arguments.set + ([f"curate_mirror={arguments.mirror}"] if getattr(arguments, "mirror", None) else [])
 
 
-def read_parameters(arguments: argparse.Namespace) -> dict:
-    """Returns every parameter of the recipe, with what --set and --mirror change.
-
-    Raises InputError if the recipe does not exist or has an unknown key or a value of the wrong type.
-    """
-    load_placement(arguments.recipe)  # a run on this machine ignores the placement, but reports an error in it
-    return load_recipe(arguments.recipe, list_changes(arguments))
+def read_parameters(arguments: argparse.Namespace) -> tuple[dict, Placements]:
+    """Returns every parameter of a recipe, with what --set and --mirror change, and its placement, if all are valid."""
+    placement = load_placement(arguments.recipe)  # a run on this machine ignores it, but reports an error in it
+    return load_recipe(arguments.recipe, list_changes(arguments)), placement
 
 
 @contextlib.contextmanager
@@ -104,16 +100,13 @@ def annotate_errors(arguments: argparse.Namespace) -> Iterator[None]:
         if "set" not in arguments:
             raise
         origins = find_origins(getattr(arguments, "recipe", None), list_changes(arguments))
-        named = [(origins.get(line.partition(":")[0], ""), line) for line in str(error).splitlines()]
-        lines = [f"{where} {line}" if where == "--set" else f"{where}: {line}" if where else line for where, line in named]
+        heads = {name: "--set " if where == "--set" else f"{where}: " for name, where in origins.items()}
+        lines = [heads.get(line.partition(":")[0], "") + line for line in str(error).splitlines()]
         raise type(error)("\n".join(lines)) from error
 
 
 def choose_image(arguments: argparse.Namespace) -> str | None:
-    """Returns the image of --image or RLREADY_IMAGE, if there is one.
-
-    Raises InputError if it is not an image reference, or is a tag without --force-tag.
-    """
+    """Returns the image of --image or RLREADY_IMAGE, if any; raises InputError if it is none, or a tag without --force-tag."""
     image = arguments.image or os.environ.get(images.IMAGE)
     if image:
         images.check_image(image, arguments.force_tag)
@@ -144,23 +137,16 @@ def find_work(arguments: argparse.Namespace) -> Path:
 
 def locate_run(arguments: argparse.Namespace) -> Path:
     """Returns where the run that is named would be, or the last finished run, or without any the work folder."""
-    if arguments.run and (Path(arguments.run) / RESULT).is_file():
-        return Path(arguments.run).resolve()
     work = find_work(arguments)
     if arguments.run:
-        return work / arguments.run
+        return Path(arguments.run).resolve() if (Path(arguments.run) / RESULT).is_file() else work / arguments.run
     finished = sorted(work.glob(f"*/{RESULT}"), key=lambda path: path.stat().st_mtime)
     return finished[-1].parent if finished else work
 
 
 def find_past_run(arguments: argparse.Namespace) -> Path:
-    """Returns the folder of the run that is named, or of the last one that finished.
-
-    Raises InputError if there is no such run.
-    """
+    """Returns the folder of the named run, or of the last finished one; raises InputError if there is no such run."""
     folder = locate_run(arguments)
     if not (folder / RESULT).is_file():
-        raise InputError(
-            f"{folder}: no finished run here; start one with rlready run, or give the folder of your runs with --work"
-        )
+        raise InputError(f"{folder}: no finished run here; {START_ONE}")
     return folder

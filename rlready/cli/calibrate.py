@@ -17,7 +17,7 @@ from rlready.cli.style import print_table
 from rlready.errors import InputError
 from rlready.run.local.storage import RESULT
 from rlready.stats.ties import reaches
-from rlready.tracking.find import find_outcomes
+from rlready.tracking.runs import find_outcomes
 
 COMMAND = Command("calibrate", "rlready calibrate study-20261103-101500 ./other/outcomes.json", WORK)
 RUNS = "run names, outcomes.json files, or MLflow run ids (the last finished run)"

@@ -2,24 +2,18 @@
 
 import argparse
 import shutil
-import tempfile
 from pathlib import Path
 
 from rlready.cli.arguments import IMAGE, RECIPE, Command, choose_image, read_parameters
 from rlready.cli.style import print_result, shorten
 from rlready.errors import InputError
-from rlready.placement.placement import load_placement
 from rlready.run.kfp.limits import check_paths, check_size, check_texts
-from rlready.run.kfp.package import PIPELINE, name_version, write_manifests, write_package
+from rlready.run.kfp.package import PIPELINE, compiled, name_version, write_manifests
 
 COMMAND = Command("compile", "rlready compile --recipe laptop --output laptop.yaml", *RECIPE, *IMAGE)
 COMMAND.add_argument("-o", "--output", type=Path, default=Path("rlready.yaml"), help="file to write (rlready.yaml)")
-COMMAND.add_argument(
-    "--format",
-    choices=("package", "kubernetes"),
-    default="package",
-    help="package: to upload in the KFP UI; kubernetes: the resources Pipeline and PipelineVersion (package)",
-)
+FORMATS = "package: to upload in the KFP UI; kubernetes: the resources Pipeline and PipelineVersion (package)"
+COMMAND.add_argument("--format", choices=("package", "kubernetes"), default="package", help=FORMATS)
 COMMAND.add_argument("--namespace", help="namespace of the Kubernetes resources (chosen by kubectl or the GitOps tool)")
 
 
@@ -30,21 +24,18 @@ def execute(arguments: argparse.Namespace) -> None:
     kubernetes = arguments.format == "kubernetes"
     if arguments.namespace and not kubernetes:
         raise InputError("--namespace: only for --format kubernetes; a package gets its namespace when it is uploaded")
-    parameters, image = read_parameters(arguments), choose_image(arguments)
+    (parameters, placement), image = read_parameters(arguments), choose_image(arguments)
     check_texts(parameters)
     check_paths(parameters)
     if not image:
         print("no --image: the stages name images that are in no registry; give one before you upload the pipeline")
-    with tempfile.TemporaryDirectory() as folder:
-        package = Path(folder) / "rlready.yaml"
-        write_package(package, parameters, load_placement(arguments.recipe), image)
-        size = check_size(package, parameters)
-        recipe = Path(arguments.recipe).stem
-        hint = "upload it in the KFP UI, then start a run from its form"
+    with compiled(parameters, placement, image) as package:
+        size, recipe = check_size(package, parameters), Path(arguments.recipe).stem
         if kubernetes:
             write_manifests(arguments.output, package, recipe, arguments.namespace)
             hint = f"Pipeline {PIPELINE} and PipelineVersion {name_version(package, recipe)}, for kubectl apply or GitOps"
         else:
-            shutil.move(package, arguments.output)
+            shutil.copyfile(package, arguments.output)
+            hint = "upload it in the KFP UI, then start a run from its form"
     print_result("pipeline", f"{shorten(arguments.output)}: {hint}")
     print_result("workflow", size)

@@ -10,8 +10,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from rlready.cli.arguments import MIRROR, WORK, Command, list_changes
-from rlready.cli.style import print_progress, print_result, shorten, show_clock
+from rlready.cli.arguments import MIRROR, REPEATED, WORK, Command, list_changes
+from rlready.cli.style import print_progress, print_result, shorten
 from rlready.config import find_faults, parse_parameters
 from rlready.config.recipes import parse_overrides
 from rlready.data.registry import find_benchmarks, get_mirror
@@ -20,6 +20,7 @@ from rlready.evaluation.evaluate import describe_results, evaluate, list_metrics
 from rlready.evaluation.parts import EvaluationProgress
 from rlready.evaluation.plan import plan_evaluation
 from rlready.run.local import run_locks, storage
+from rlready.runtime.events import show_clock
 from rlready.tracking.log import log_evaluation
 
 MINIATURE = "builtin:list-machine"
@@ -32,28 +33,24 @@ COMMAND.add_argument("--benchmarks", required=True, help="known names, hub ids, 
 COMMAND.add_argument("--samples", type=int, default=8, help="samples per problem at temperature 1; 0: greedy only (8)")
 COMMAND.add_argument("--limit", type=int, default=0, help="maximum number of problems per benchmark; 0: all (0)")
 COMMAND.add_argument("--output", type=Path, help="folder for the results (a folder in --work, named after the settings)")
-COMMAND.add_argument(
-    "--set", action="append", default=[], metavar="KEY=VALUE", help="change sampling_... or curate_sources; repeatable"
-)
+COMMAND.add_argument("--set", **REPEATED, metavar="KEY=VALUE", help="change sampling_... or curate_sources; repeatable")
 
 
 def execute(arguments: argparse.Namespace) -> None:
     """Scores a model on benchmarks, prints the results and logs them to MLflow."""
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")  # its messages would break up the progress bar
     changes = list_changes(arguments)
-    given = [change.partition("=")[0] for change in changes]
-    if foreign := [key for key in given if not key.startswith(("sampling_", "curate_sources", "curate_mirror"))]:
-        raise InputError(f"--set {foreign[0]}: evaluate takes sampling_..., curate_sources and curate_mirror")
+    for change in changes:
+        if not change.startswith(("sampling_", "curate_sources", "curate_mirror")):
+            raise InputError(f"--set {change.partition('=')[0]}: evaluate takes sampling_..., curate_sources and curate_mirror")
     settings = parse_parameters(parse_overrides(changes))
     if faults := find_faults(settings):
         raise InputError("\n".join(f"--set {fault}" for fault in faults))
     names = [name.strip() for name in arguments.benchmarks.split(",") if name.strip()]
     with error_context("--benchmarks"):
         benchmarks = find_benchmarks(names, settings.curate.sources, get_mirror(settings.curate.mirror))
-    evaluation = plan_evaluation(
-        arguments.model, arguments.revision, benchmarks, arguments.samples, arguments.limit, settings.sampling
-    )
-    work = arguments.work.resolve()
+    given = arguments.model, arguments.revision, benchmarks, arguments.samples, arguments.limit
+    evaluation, work = plan_evaluation(*given, settings.sampling), arguments.work.resolve()
     out = arguments.output or work / "evaluations" / evaluation.name
     storage.make_private(work, out)
     try:

@@ -25,10 +25,7 @@ def execute(arguments: argparse.Namespace) -> None:
 
 
 def follow_to_the_end(kfp: server.Server, run: str) -> None:
-    """Prints the progress of a run, then its result; ends with the status that `rlready run` would have.
-
-    Raises InputError if the run does not succeed, or the server is lost.
-    """
+    """Prints the progress of a run and its result, and ends as `rlready run` would; raises InputError if the run fails."""
     begun = time.time()
     try:
         for text in follow.follow(kfp, run):

@@ -1,15 +1,19 @@
 """rlready record."""
 
 import argparse
+import csv
 import dataclasses
+import difflib
+import math
 import os
+from collections.abc import Collection
 from pathlib import Path
 
 from rlready.analysis.comparison import read_rows
 from rlready.analysis.format import show_pass_at_1
 from rlready.analysis.saving import weigh_gate
 from rlready.analysis.sweep_result import SweepResult, read_sweep, record_elsewhere, write_sweep
-from rlready.cli.arguments import PAST_RUN, Command, locate_run
+from rlready.cli.arguments import PAST_RUN, REPEATED, Command, locate_run
 from rlready.cli.rank import add_arguments, print_logs, read_logs
 from rlready.cli.result import print_outcomes, print_places
 from rlready.cli.style import print_result
@@ -17,16 +21,14 @@ from rlready.errors import InputError
 from rlready.gate.lead import SCORE, measure_gain, measure_lead
 from rlready.measured.curve import read_curve
 from rlready.measured.sweep import measure_results
-from rlready.records.external import explain_unknown, read_results
 from rlready.records.outcome import ElsewhereRecord, Outcome
 from rlready.records.serialization import write_atomically
 from rlready.run.local import run_locks
 from rlready.run.local.storage import RESULT
 from rlready.stages.report.report import FILES, write_files
 from rlready.tracking.client import show_address
-from rlready.tracking.find import find_outcomes
 from rlready.tracking.log import log_outcome
-from rlready.tracking.runs import finish_run, is_kfp
+from rlready.tracking.runs import find_outcomes, finish_run, is_kfp
 from rlready.tracking.store import hold_lock
 
 EXAMPLE = """\
@@ -43,30 +45,25 @@ An optional column device names the kind of device that the cost refers to.
 
 A log gives Pass@1 with its interval, and the gain over the same problems before RL."""
 CLUSTER = "For a run on a cluster, give its KFP or MLflow id; MLFLOW_TRACKING_URI must be set."
+COLUMNS = ("candidate", "score", "standard_error", "cost")
+KNOWN_COLUMNS = (*COLUMNS, "device")
+MOST_FAULTS = 20  # lines shown; if every row is wrong, the cause is the same
 COMMAND = Command("record", EXAMPLE, *PAST_RUN, epilog=CLUSTER)
 COMMAND.add_argument("--results", type=Path, metavar="FILE", help="CSV: candidate,score,standard_error,cost[,device]")
-COMMAND.add_argument(
-    "--log", action="append", default=[], metavar="NAME=PATH", help="log of samples after RL, as rank reads them; repeatable"
-)
-COMMAND.add_argument(
-    "--curve",
-    action="append",
-    default=[],
-    metavar="NAME=PATH",
-    help="rewards of RL by step: trainer_state.json, verl's metrics, or rows with step and reward; repeatable",
-)
+COMMAND.add_argument("--log", **REPEATED, metavar="NAME=PATH", help="log of samples after RL, as rank reads them; repeatable")
+CURVE = "rewards of RL by step: trainer_state.json, verl's metrics, or rows with step and reward; repeatable"
+COMMAND.add_argument("--curve", **REPEATED, metavar="NAME=PATH", help=CURVE)
 add_arguments(COMMAND)
 
 
 def execute(arguments: argparse.Namespace) -> None:
     """Adds external results to a past run, in MLflow too, and prints its new result; with a wrong file nothing changes."""
     folder = _find_run(arguments)
-    work = folder.parent
-    kept = folder / RESULT
+    work, kept = folder.parent, folder / RESULT
     read_sweep(kept)  # without a run there is nothing to lock
     with hold_lock(kept):
         past = read_sweep(kept)
-        results = _read_results(arguments, past)
+        results = _collect_results(arguments, past)
         sweep = record_elsewhere(past, results)
         write_sweep(sweep, kept)
         write_files(sweep, folder)
@@ -76,12 +73,20 @@ def execute(arguments: argparse.Namespace) -> None:
         name = outcome.candidate.candidate_id
         if name in results:
             print(f"  {name}: {_describe(outcome, before)}{_describe_gain(outcome, sweep.baseline)}")
-    tracked = _log(sweep, results, folder, work)
+    run_locks.choose_store(work)
+    for outcome in sweep.outcomes:
+        if outcome.candidate.candidate_id in results:
+            log_outcome(outcome, folder.name)
+    saving = weigh_gate(*read_rows(sweep)[:2])
+    known = (saving.list_figures(), saving.list_tags()) if saving else ()
+    tracked = finish_run(folder.name, {}, {name: folder / name for name in FILES.values()}, "", *known)
+    if not tracked:
+        print("MLflow did not take the results, so forecasts ignore them; rerun the command when MLflow is available")
     print_outcomes(sweep)
     print_places(folder, work, tracked)
 
 
-def _read_results(arguments: argparse.Namespace, past: SweepResult) -> dict[str, ElsewhereRecord]:
+def _collect_results(arguments: argparse.Namespace, past: SweepResult) -> dict[str, ElsewhereRecord]:
     """Returns the results by candidate, of the CSV file and of logs, with the curves."""
     before = {outcome.candidate.candidate_id: outcome.elsewhere for outcome in past.outcomes}
     results = read_results(arguments.results, before) if arguments.results else {}
@@ -110,19 +115,16 @@ def _read_results(arguments: argparse.Namespace, past: SweepResult) -> dict[str,
 
 def _find_run(arguments: argparse.Namespace) -> Path:
     """Returns the folder of the run, created from MLflow for a run on a cluster."""
-    folder = locate_run(arguments)
-    server = os.environ.get("MLFLOW_TRACKING_URI")
+    folder, run, server = locate_run(arguments), arguments.run, os.environ.get("MLFLOW_TRACKING_URI")
     # Results that others recorded with a run on a cluster are in MLflow only.
-    if not arguments.run or not server or ((folder / RESULT).exists() and not is_kfp(folder.name)):
+    if not run or not server or ((folder / RESULT).exists() and not is_kfp(folder.name)):
         return folder
-    found = find_outcomes(arguments.run)
+    found = find_outcomes(run)
     if found is None:
-        raise InputError(
-            f"{arguments.run}: neither a finished run in {folder.parent} nor one in MLflow ({show_address(server)})"
-        )
-    run_id, text = found
-    write_atomically(folder.parent / run_id / RESULT, text)
-    return folder.parent / run_id
+        raise InputError(f"{run}: neither a finished run in {folder.parent} nor one in MLflow ({show_address(server)})")
+    folder = folder.parent / found[0]
+    write_atomically(folder / RESULT, found[1])
+    return folder
 
 
 def _describe(outcome: Outcome, before: Outcome) -> str:
@@ -133,10 +135,9 @@ def _describe(outcome: Outcome, before: Outcome) -> str:
         cost = "cost unknown" if hours is None else f"{hours:g} device-hours {theirs.device}".strip()
         return f"{show_pass_at_1(scored)}{size}, {cost}"
 
-    if before.elsewhere is None:
-        return show(outcome)
-    unchanged = before.elsewhere == outcome.elsewhere
-    return f"{show(outcome)}, unchanged" if unchanged else f"{show(outcome)}; replaces {show(before)}"
+    if before.elsewhere in (None, outcome.elsewhere):
+        return f"{show(outcome)}{', unchanged' if before.elsewhere else ''}"
+    return f"{show(outcome)}; replaces {show(before)}"
 
 
 def _describe_gain(outcome: Outcome, base: Outcome | None) -> str:
@@ -151,16 +152,78 @@ def _describe_gain(outcome: Outcome, base: Outcome | None) -> str:
     return f"; gain over {over}, on the same problems: {gain.describe()}"
 
 
-def _log(sweep: SweepResult, results: dict[str, ElsewhereRecord], folder: Path, work: Path) -> bool:
-    """Logs the results to their candidates and the report to the pipeline's run; returns whether MLflow took it."""
-    run_locks.choose_store(work)
-    for outcome in sweep.outcomes:
-        if outcome.candidate.candidate_id in results:
-            log_outcome(outcome, folder.name)
-    report = {name: folder / name for name in FILES.values()}
-    saving = weigh_gate(*read_rows(sweep)[:2])
-    known = (saving.list_figures(), saving.list_tags()) if saving else ()
-    tracked = finish_run(folder.name, {}, report, "", *known)
-    if not tracked:
-        print("MLflow did not take the results, so forecasts ignore them; rerun the command when MLflow is available")
-    return tracked
+def read_results(path: Path, candidates: Collection[str]) -> dict[str, ElsewhereRecord]:
+    """Reads a CSV file of results with the columns candidate, score, standard_error, cost and, optionally, device.
+
+    Score and standard error are shares between 0 and 1, the cost is in device-hours. Error and cost may be empty: unknown.
+    Returns the results by candidate, at least one; all of them are among `candidates`.
+    """
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            reader = csv.reader(file, strict=True)
+            lines = [(reader.line_num, [cell.strip() for cell in row]) for row in reader if any(row)]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path}: not a readable CSV file: {error}") from error
+    columns = lines[0][1] if lines else []
+    _check_columns(path, columns)
+    results: dict[str, ElsewhereRecord] = {}
+    faults: list[str] = []
+    for line, cells in lines[1:]:
+        if len(cells) != len(columns):
+            faults.append(f"{path}, line {line}: {len(cells)} cells, but the header has {len(columns)}")
+            continue
+        row = dict(zip(columns, cells, strict=True))
+        if found := [f"{path}, line {line}, {fault}" for fault in _find_faults(row, candidates, results)]:
+            faults += found
+            continue
+        deviation, hours = (float(row[name]) if row[name] else None for name in ("standard_error", "cost"))
+        device = " ".join(row.get("device", "").split())
+        results[row["candidate"]] = ElsewhereRecord(float(row["score"]), deviation, hours, device)
+    if len(faults) > MOST_FAULTS:
+        faults[MOST_FAULTS:] = [f"and {len(faults) - MOST_FAULTS} more"]
+    if faults:
+        raise InputError("\n".join(faults))
+    if not results:
+        raise InputError(f"{path}: no rows below the header")
+    return results
+
+
+def explain_unknown(name: str, candidates: Collection[str]) -> str:
+    """Returns that a name is no candidate's, and which one may be meant."""
+    near = difflib.get_close_matches(name, candidates, 1)
+    known = f"did you mean {near[0]}?" if near else f"the run has {', '.join(candidates)}"
+    return f"{name!r} is not a candidate of this run; {known}"
+
+
+def _check_columns(path: Path, columns: list[str]) -> None:
+    if not columns:
+        raise InputError(f"{path}: empty; expected the columns {', '.join(COLUMNS)}")
+    if len(columns) == 1 and (mark := next((mark for mark in ";\t|" if mark in columns[0]), None)):
+        raise InputError(f"{path}: separated by {mark!r}; expected commas")
+    for name in columns:
+        if name not in KNOWN_COLUMNS or columns.count(name) > 1:
+            what = "occurs twice" if name in KNOWN_COLUMNS else f"is not one of {', '.join(KNOWN_COLUMNS)}"
+            raise InputError(f"{path}: the column {name!r} {what}")
+    if missing := [name for name in COLUMNS if name not in columns]:
+        raise InputError(f"{path}: no column {', '.join(missing)}; expected {', '.join(COLUMNS)} (cells may be empty)")
+
+
+def _find_faults(row: dict[str, str], candidates: Collection[str], earlier: Collection[str]) -> list[str]:
+    """Returns what is wrong in a row, each beginning with its column."""
+    name, faults = row["candidate"], []
+    if name in earlier:
+        faults.append(f"candidate: {name} already has a row; one result per candidate")
+    elif name not in candidates:
+        faults.append(f"candidate: {explain_unknown(name, candidates)}")
+    for column, most in (("score", 1.0), ("standard_error", 1.0), ("cost", math.inf)):
+        text = row[column]
+        try:
+            value = float(text) if text or column == "score" else 0.0
+        except ValueError:
+            fault = f"{text!r} is not a number" if text else "empty; leave out candidates without a result"
+            faults.append(f"{column}: {fault}")
+            continue
+        if not (math.isfinite(value) and 0 <= value <= most):
+            bounds = "between 0 and 1 (0.44 for 44%)" if most == 1 else "0 or more device-hours"
+            faults.append(f"{column}: {text}, expected a finite number, {bounds}")
+    return faults

@@ -24,7 +24,7 @@ from rlready.run.local import run_locks, storage
 from rlready.stages.plan.this_machine import show_bytes
 from rlready.stages.report.headline import describe_external, describe_next, describe_stopped, tell_result
 from rlready.stages.report.summary import describe_origin, summarize
-from rlready.tracking import find, store
+from rlready.tracking import runs, store
 from rlready.tracking.client import show_address
 
 SOME_FAILED = 3  # exit status if some candidates failed and others have a result
@@ -103,7 +103,7 @@ def print_places(folder: Path, work: Path, tracked: bool = True) -> None:
     server = os.environ["MLFLOW_TRACKING_URI"]
     file = store.find_file(server)
     # A file that did not take everything may still open.
-    look = find.read_experiment if file and tracked else find.find_experiment
+    look = runs.read_experiment if file and tracked else runs.find_experiment
     experiment = look() if file or tracked else None
     if experiment and not server.startswith("http"):
         mlflow = shorten(Path(sys.executable).parent / "mlflow")

@@ -28,20 +28,19 @@ from rlready.stages.plan.plan import Plan, describe_plan, make_plan
 from rlready.stages.plan.this_machine import describe_machine, find_lacking, look_at_machine
 from rlready.stages.report.report import FILES
 
-KEEP_ENDING = 15  # lines of the log shown after a failure
+LAST_LINES = 15  # of the log shown after a failure
 SECONDS_PER_LINE = 60  # between lines of progress without a terminal
 
 
 def list_texts() -> str:
     """Returns every parameter with its default and description: first those of the KFP form, then the others by stage."""
     parameters = list_parameters().values()
-    groups = {"common": [parameter for parameter in parameters if parameter.form]}
+    groups = {"common": [p for p in parameters if p.form]}
     groups |= {section: [p for p in parameters if p.name.startswith(f"{section}_") and not p.form] for section in SECTIONS}
     lines = ["parameters of --set and recipes, with their defaults"]
     for title, group in groups.items():
         lines += [f"\n{title}:"] * bool(group)
-        for parameter in group:
-            lines += [f"  {parameter.name} = {json.dumps(parameter.default)}", f"      {parameter.description}"]
+        lines += [f"  {p.name} = {json.dumps(p.default)}\n      {p.description}" for p in group]
     return "\n".join(lines)
 
 
@@ -50,7 +49,7 @@ COMMAND = Command("run", "rlready run --recipe laptop --set gate_k=16", *RECIPE,
 
 def execute(arguments: argparse.Namespace) -> None:
     """Runs the experiment of a recipe and prints the result."""
-    run_experiment(read_parameters(arguments), Path(arguments.recipe).stem, arguments)
+    run_experiment(read_parameters(arguments)[0], Path(arguments.recipe).stem, arguments)
 
 
 def run_experiment(parameters: dict, name: str, arguments: argparse.Namespace) -> None:
@@ -74,10 +73,10 @@ def run_experiment(parameters: dict, name: str, arguments: argparse.Namespace) -
     (folder / storage.PARAMETERS).write_text(json.dumps(parameters, indent=1))
     print("\n".join([describe_plan(plan), *lines]), flush=True)
     print_error("\n".join(tight))
-    print_result("log", folder / "log.txt")
+    path, table = folder / "log.txt", ProgressTable(plan, side_by_side)
+    print_result("log", path)
     print(flush=True)
-    table = ProgressTable(plan, side_by_side)
-    with (folder / "log.txt").open("w") as log:
+    with path.open("w") as log:
         child = subprocess.Popen(
             [sys.executable, "-m", "rlready.run.local.local", str(work), str(folder), str(side_by_side), *image],
             stdin=subprocess.PIPE,
@@ -97,9 +96,9 @@ def run_experiment(parameters: dict, name: str, arguments: argparse.Namespace) -
                 child.wait()
                 run_locks.close_dead(work)
     if not table.written and table.failures:
-        raise InputError("\n".join([*dict.fromkeys(table.failures), f"the log is {folder / 'log.txt'}"]))
+        raise InputError("\n".join([*dict.fromkeys(table.failures), f"the log is {path}"]))
     if not table.written:
-        ending = (folder / "log.txt").read_text(errors="replace").splitlines()[-KEEP_ENDING:]
+        ending = path.read_text(errors="replace").splitlines()[-LAST_LINES:]
         raise InputError("\n".join(["the run ended without a report; the end of its log:", *ending]))
     for source, file in FILES.items():
         shutil.copy(table.written[source], folder / file)
@@ -126,10 +125,7 @@ def _watch(child: subprocess.Popen, table: ProgressTable, events: Path, verbose:
 
 
 def _read_result(folder: Path, plan: Plan) -> SweepResult:
-    """Returns the outcomes after a comparison with the plan, because kfp.local can skip a branch silently.
-
-    Raises InputError if a candidate is missing, or RL did not run exactly where the gate said so.
-    """
+    """Returns the outcomes; raises InputError if one is missing or RL did not follow the gate: kfp.local can skip a branch."""
     sweep = read_sweep(folder / FILES["records"])
     planned = {candidate.candidate_id for candidate in plan.candidates}
     if lost := planned - {outcome.candidate.candidate_id for outcome in sweep.outcomes}:

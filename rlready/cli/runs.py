@@ -5,7 +5,7 @@ import re
 import time
 
 from rlready.analysis.sweep_result import read_sweep
-from rlready.cli.arguments import WORK, Command, find_work
+from rlready.cli.arguments import START_ONE, WORK, Command, find_work
 from rlready.cli.result import answer
 from rlready.cli.style import print_result, shorten
 from rlready.errors import InputError
@@ -18,15 +18,16 @@ def execute(arguments: argparse.Namespace) -> None:
     """Prints name, date, recipe, result and folder of every run in the work folder, the newest first."""
     work = find_work(arguments)
     begun = {path.parent: path.stat().st_mtime for name in (RESULT, PARAMETERS) for path in work.glob(f"*/{name}")}
-    finished = {path.parent for path in work.glob(f"*/{RESULT}")}
     if not begun:
-        raise InputError(f"{work}: no run here; start one with rlready run, or give the folder of your runs with --work")
+        raise InputError(f"{work}: no run here; {START_ONE}")
     for folder in sorted(begun, key=lambda folder: begun[folder], reverse=True):
         print_result("run", folder.name)
         print_result("date", time.strftime("%Y-%m-%d %H:%M", time.localtime(begun[folder])))
         print_result("recipe", re.sub(r"-\d{8}-\d{6}$", "", folder.name))
         try:
-            said = re.split(r"(?<=\.) ", answer(read_sweep(folder / RESULT)))[0] if folder in finished else "not finished"
+            said = (
+                re.split(r"(?<=\.) ", answer(read_sweep(folder / RESULT)))[0] if (folder / RESULT).exists() else "not finished"
+            )
         except InputError as error:
             said = str(error)
         print_result("result", said)

@@ -57,29 +57,26 @@ def execute(arguments: argparse.Namespace) -> None:
             _print_counts(outcomes)
             return
         files = [find_file(outcomes, arguments.candidate, arguments.stage or STAGES[0])]
-    _show(describe_samples(files, [name for name in FILTERS if getattr(arguments, name.replace("-", "_"))]))
+    texts = describe_samples(files, [name for name in FILTERS if getattr(arguments, name.replace("-", "_"))])
+    if sys.stdout.isatty() and sys.stdin.isatty():
+        os.environ.setdefault("LESS", "FRX")  # as git does: short texts are printed, and what was read stays in the terminal
+        SystemPager().show("".join(texts))
+    else:
+        sys.stdout.writelines(texts)
 
 
 def list_files(folder: Path) -> list[Path]:
     """Returns an evaluation's file of samples, or its parts in the order of the problems if it is not finished."""
     if (folder / FILE).exists():
         return [folder / FILE]
-    parts = sorted((folder / "parts").glob("*.parquet"), key=_read_place)
+    parts = {path: path.stem.rpartition("-") for path in (folder / "parts").glob("*.parquet")}  # kind, -, first problem
     if not parts:
         raise InputError(f"{folder}: no samples yet")
-    return parts
-
-
-def _read_place(part: Path) -> tuple[str, int]:
-    kind, _, first = part.stem.rpartition("-")
-    return kind, int(first)
+    return sorted(parts, key=lambda path: (parts[path][0], int(parts[path][2])))
 
 
 def find_file(outcomes: dict[str, Outcome], name: str, stage: str) -> Path:
-    """Returns the file of samples of the candidate with this name.
-
-    Raises InputError if there is no such candidate, or its samples are not on this machine.
-    """
+    """Returns the candidate's file of samples; raises InputError if the run has no such candidate, or the file is elsewhere."""
     if name not in outcomes:
         near = difflib.get_close_matches(name, outcomes, 1)
         known = f"did you mean {near[0]}?" if near else f"its candidates are {', '.join(outcomes)}"
@@ -111,14 +108,11 @@ def _print_counts(outcomes: dict[str, Outcome]) -> None:
 
 
 def describe_samples(files: list[Path], chosen: list[str]) -> Iterator[str]:
-    """Yields each sample that passes one of the chosen FILTERS, or all without any, as a text that is safe for a terminal.
-
-    If there is none, it yields one text that says so.
-    """
+    """Yields samples that pass one of the chosen FILTERS, or all without any, safe for a terminal; or that there is none."""
 
     def pick(columns: Sequence[str]) -> Iterator[dict]:
-        rows = read_rows(files, columns)
-        return (row for row in rows if not chosen or any(FILTERS[name][0](row) for name in chosen))
+        tests = [FILTERS[name][0] for name in chosen]
+        return (row for row in read_rows(files, columns) if not tests or any(test(row) for test in tests))
 
     total = sum(1 for _ in pick(("verdict", "finished", "answer")))
     for number, row in enumerate(pick(SAMPLES.names), 1):
@@ -132,27 +126,15 @@ def _describe(row: dict, place: str) -> str:
     drawn = drawn if row["draw"] is None else f"draw {row['draw']}, {drawn}"
     problem = ": ".join(filter(None, (row["benchmark"], row["problem_id"])))
     length = f"{row['tokens']} tokens{'' if row['finished'] else ', truncated'}"
-    answer = "no answer" if row["answer"] is None else row["answer"]
-    trouble = f" ({row['trouble']})" if row["trouble"] else ""
-    completion = "not kept: beyond the limit samples_text_mb" if row["completion"] is None else row["completion"]
     fields = {
         "prompt": row["prompt"],
-        "completion": completion,
-        "answer": answer,
+        "completion": "not kept: beyond the limit samples_text_mb" if row["completion"] is None else row["completion"],
+        "answer": "no answer" if row["answer"] is None else row["answer"],
         "reference": row["gold"],
-        "judgement": row["verdict"] + trouble,
+        "judgement": row["verdict"] + (f" ({row['trouble']})" if row["trouble"] else ""),
     }
     lines = [f"--- {place} | {problem} | {drawn} | {length}"]
     for label, text in fields.items():
         first, *more = show_controls(text).split("\n")
         lines += [f"{label:<11} {first}".rstrip(), *(f"{'':<11} {line}".rstrip() for line in more)]
     return show_controls("\n".join(lines)) + "\n\n"
-
-
-def _show(texts: Iterator[str]) -> None:
-    """Shows texts in the user's pager if this is a terminal; otherwise writes them to standard output."""
-    if not (sys.stdout.isatty() and sys.stdin.isatty()):
-        sys.stdout.writelines(texts)
-        return
-    os.environ.setdefault("LESS", "FRX")  # as git does: short texts are printed, and what was read stays in the terminal
-    SystemPager().show("".join(texts))

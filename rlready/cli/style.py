@@ -7,16 +7,12 @@ from pathlib import Path
 from typing import TextIO
 
 from rlready.errors import InputError
+from rlready.runtime.events import show_clock
 
 
 def print_progress(begun: float, line: str, file: TextIO | None = None) -> None:
     """Prints a line of progress with the time since `begun`, in seconds since the epoch."""
     print(f"{show_clock(time.time() - begun):>5} {line}", file=file, flush=True)
-
-
-def show_clock(seconds: float) -> str:
-    """Returns a time as m:ss."""
-    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
 
 
 def print_result(label: str, value: str | Path) -> None:
@@ -31,10 +27,7 @@ def print_error(error: InputError | str) -> None:
 
 
 def print_table(columns: Iterable[str], rows: Iterable[Sequence[str]], width: int, left: Collection[str] = ()) -> None:
-    """Prints a table, its columns aligned to the right except those of `left`.
-
-    On a terminal with fewer columns than `width` the lines wrap, because a truncated table would be useless.
-    """
+    """Prints a table, aligned to the right except the columns of `left`; a terminal narrower than `width` wraps its lines."""
     from rich.console import Console  # slow to import, and few commands print a table
     from rich.table import Table
     from rich.text import Text

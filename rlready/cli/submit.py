@@ -2,7 +2,6 @@
 
 import argparse
 import datetime
-import tempfile
 from pathlib import Path
 
 from rlready.cli.arguments import IMAGE, RECIPE, SERVER, Command, choose_image, choose_server, read_parameters
@@ -10,10 +9,9 @@ from rlready.cli.follow import follow_to_the_end
 from rlready.cli.style import print_error
 from rlready.config.recipes import load_recipe
 from rlready.errors import InputError
-from rlready.placement.placement import load_placement
 from rlready.run.kfp import runs, server
 from rlready.run.kfp.limits import check_paths, check_size, check_texts
-from rlready.run.kfp.package import write_package
+from rlready.run.kfp.package import compiled
 
 EXAMPLE = "rlready submit --recipe laptop --follow     (KFP_HOST and RLREADY_IMAGE are set)"
 COMMAND = Command("submit", EXAMPLE, *RECIPE, *IMAGE, *SERVER)
@@ -25,7 +23,7 @@ COMMAND.add_argument("--follow", action="store_true", help="show the run's progr
 
 def execute(arguments: argparse.Namespace) -> None:
     """Starts a run, or a schedule of runs, and prints its address."""
-    parameters, placement = read_parameters(arguments), load_placement(arguments.recipe)
+    parameters, placement = read_parameters(arguments)
     image = choose_image(arguments)
     if not image:
         raise InputError("--image: missing; give the image of the stages, built from this version, as name@sha256:...")
@@ -40,11 +38,9 @@ def execute(arguments: argparse.Namespace) -> None:
         print_error(f"according to the newest run, {runs.UNCACHED}")
     runs.close_ended_runs(kfp)
     recipe = Path(arguments.recipe).stem
-    with tempfile.TemporaryDirectory() as folder:
-        package = Path(folder) / "rlready.yaml"
-        # The recipe alone makes the version; what --set changes goes with the run, except a race, which is another DAG.
-        defaults = load_recipe(arguments.recipe, []) | {"race_steps": parameters["race_steps"]}
-        write_package(package, defaults, placement, image)
+    # The recipe alone makes the version; what --set changes goes with the run, except a race, which is another DAG.
+    defaults = load_recipe(arguments.recipe, []) | {"race_steps": parameters["race_steps"]}
+    with compiled(defaults, placement, image) as package:
         check_size(package, parameters)
         version = runs.upload(kfp, package, recipe)
     experiment = runs.open_experiment(kfp, arguments.experiment)

@@ -18,11 +18,11 @@ from typing import Any, get_type_hints
 
 from rlready.config import Parameter, check_keys, coerce, knob
 from rlready.config.recipes import read_recipe
-from rlready.errors import InputError
+from rlready.errors import InputError, error_context
 from rlready.records.outcome import STAGES
 from rlready.training import train_job
 
-PLACEMENT = "RLREADY_PLACEMENT"  # set while the pipeline is compiled for a cluster
+PLACEMENT = "RLREADY_PLACEMENT"  # set while the pipeline is compiled for a cluster: as a recipe has it, in JSON
 SIDE_BY_SIDE = "RLREADY_SIDE_BY_SIDE"  # set while the pipeline runs on this machine
 PARALLELISM = 8
 OF_TRAINING = ("train_job", "checkpoints")  # keys for the stages that train only
@@ -41,7 +41,12 @@ MOUNT = re.compile(r"/(?!(bin|boot|cache|checkpoints|dev|etc|gcs|kfp\S*|lib\w*|m
                    r"|train-job|usr|var)(/|$))[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*")  # fmt: skip
 QUANTITY = re.compile(r"[1-9][0-9]*(Ei|Pi|Ti|Gi|Mi|Ki|E|P|T|G|M|K)?")
 DURATION = re.compile(r"([1-9][0-9]*)([smhd])")
-SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+TEXTS = {  # the form of a text that is not empty, and what to expect
+    **dict.fromkeys(("memory", "shared_memory", "gpu_memory", "storage"), (QUANTITY, "an amount such as 64Gi or 512Mi")),
+    **dict.fromkeys(("hub_cache", "checkpoints"), (CLAIM, CLAIM_FORM)),
+    **dict.fromkeys(("queue", "priority"), (NAME, "the name of a Kubernetes object (lower case, digits, - and .)")),
+    "timeout": (DURATION, "a duration such as 90m, 24h or 2d"),
+}
 CONFIDENTIAL = re.compile(r"TOKEN|SECRET|PASSWORD|CREDENTIAL|_KEY$")
 TOLERATION = {"key": None, "operator": ("Equal", "Exists"), "value": None,
               "effect": ("NoSchedule", "PreferNoSchedule", "NoExecute"), "toleration_seconds": None}  # fmt: skip
@@ -92,10 +97,7 @@ class Placements(dict[str, Placement]):
 
 
 def parse_placement(given: Any) -> Placements:
-    """Returns the placement of every stage, from the `placement:` part of a recipe or None.
-
-    Raises InputError for an unknown stage or key (with the nearest known one), a wrong type or an impossible value.
-    """
+    """Returns the placement of every stage, from a recipe's `placement:` part or None; raises InputError if it is wrong."""
     given = given or {}
     _check_keys("placement", given, ("all", *STAGES, "parallelism"))
     parallelism = coerce(Parameter("placement.parallelism", int, None, "", ""), given.get("parallelism", PARALLELISM))
@@ -104,8 +106,14 @@ def parse_placement(given: Any) -> Placements:
     shared = _parse_entries("placement.all", given.get("all"))
     placements = {}
     for stage in STAGES:
-        placements[stage] = Placement(**shared | _parse_entries(f"placement.{stage}", given.get(stage)))
-        _check_claims(f"placement.{stage}", placements[stage])
+        where, claims = f"placement.{stage}", dict[str, str]()
+        placement = placements[stage] = Placement(**shared | _parse_entries(where, given.get(stage)))
+        if placement.train_job and placement.checkpoints:
+            raise InputError(f"{where}: a train_job keeps its checkpoints on its own volume; leave checkpoints out")
+        for claim, use in list_claims(placement):  # a pod cannot mount one twice
+            if claim in claims:
+                raise InputError(f"{where}: the claim {claim} is both {claims[claim]} and {use}")
+            claims[claim] = use
     return Placements(placements, parallelism)
 
 
@@ -116,27 +124,15 @@ def list_claims(placement: Placement) -> list[tuple[str, str]]:
     return [(claim, use) for use, claim in uses.items() if claim] + [(claim, "volumes") for claim in placement.volumes]
 
 
-def _check_claims(where: str, placement: Placement) -> None:
-    """Raises InputError if a pod would mount a claim twice, or have two places for its checkpoints."""
-    if placement.train_job and placement.checkpoints:
-        raise InputError(f"{where}: a train_job keeps its checkpoints on its own volume; leave checkpoints out")
-    known: dict[str, str] = {}
-    for claim, use in list_claims(placement):
-        if claim in known:
-            raise InputError(f"{where}: the claim {claim} is both {known[claim]} and {use}")
-        known[claim] = use
-
-
 def _parse_entries(where: str, entries: Any) -> dict[str, Any]:
-    fields, types = {item.name: item for item in dataclasses.fields(Placement)}, get_type_hints(Placement)
-    _check_keys(where, entries or {}, tuple(fields))
-    parsed = {}
-    for key, value in (entries or {}).items():
-        field, name = fields[key], f"{where}.{key}"
-        parsed[key] = coerce(Parameter(name, types[key], None, **field.metadata), value)
-        _check_value(name, key, parsed[key])
-        if key in OF_TRAINING and parsed[key] and where.split(".")[-1] not in train_job.INPUTS:
-            raise InputError(f"{name}: only for {' and '.join(train_job.INPUTS)}, the stages that train")
+    texts, types = {item.name: item.metadata for item in dataclasses.fields(Placement)}, get_type_hints(Placement)
+    entries = entries or {}
+    _check_keys(where, entries, tuple(texts))
+    parsed = {key: coerce(Parameter(f"{where}.{key}", types[key], None, **texts[key]), value) for key, value in entries.items()}
+    for key, value in parsed.items():
+        _check_value(f"{where}.{key}", key, value)
+        if key in OF_TRAINING and value and where.split(".")[-1] not in train_job.INPUTS:
+            raise InputError(f"{where}.{key}: only for {' and '.join(train_job.INPUTS)}, the stages that train")
     return parsed
 
 
@@ -153,14 +149,9 @@ def _check_value(name: str, key: str, value: Any) -> None:
 
     if key in ("gpus", "cpus", "retries"):
         check(value >= 0, "0 or more")
-    elif key in ("memory", "shared_memory", "gpu_memory", "storage"):
-        check(not value or QUANTITY.fullmatch(value), "an amount such as 64Gi or 512Mi")
-    elif key == "timeout":
-        check(not value or DURATION.fullmatch(value), "a duration such as 90m, 24h or 2d")
-    elif key in ("hub_cache", "checkpoints"):
-        check(not value or CLAIM.fullmatch(value), CLAIM_FORM)
-    elif key in ("queue", "priority"):
-        check(not value or NAME.fullmatch(value), "the name of a Kubernetes object (lower case, digits, - and .)")
+    elif key in TEXTS:
+        form, expected = TEXTS[key]
+        check(not value or form.fullmatch(value), expected)
     elif key == "image_pull_secrets":
         check(all(isinstance(secret, str) and NAME.fullmatch(secret) for secret in value), "a list of names of secrets")
     elif key == "node_selector":
@@ -173,34 +164,23 @@ def _check_value(name: str, key: str, value: Any) -> None:
     elif key == "environment":
         for variable, text in value.items():
             check(VARIABLE.fullmatch(str(variable)) and isinstance(text, str), "variables with texts", {variable: text})
-            # The value is not shown: it may be a secret.
-            check(
-                not CONFIDENTIAL.search(variable) and not re.search(r"://[^/\s]*@", text),
-                "no secrets here; name a Kubernetes secret under secrets",
-                variable,
-            )
+            open_ = not CONFIDENTIAL.search(variable) and not re.search(r"://[^/\s]*@", text)
+            check(open_, "no secrets here; name a Kubernetes secret under secrets", variable)  # without its value, a secret
     elif key == "secrets":
         for secret, variables in value.items():
             check(NAME.fullmatch(str(secret)) and isinstance(variables, dict), "{secret: {key: VARIABLE}}")
             check(all(VARIABLE.fullmatch(str(v)) for v in variables.values()), "{secret: {key: VARIABLE}}", variables)
     elif key == "train_job" and value:
         _check_keys(name, value, tuple(TRAIN_JOB))
-        volume, runtime = (value.get(part, TRAIN_JOB[part]) for part in ("volume", "runtime"))
+        volume, nodes, runtime = (TRAIN_JOB | value).values()
         check(isinstance(volume, str) and CLAIM.fullmatch(volume), f"volume as {CLAIM_FORM}")
         check(isinstance(runtime, str) and NAME.fullmatch(runtime), "runtime as the name of a Kubernetes object")
-        nodes = value.get("nodes", TRAIN_JOB["nodes"])
         check(type(nodes) is int and nodes >= 1, "nodes as 1 or more")
     elif key == "tolerations":
         for item in value:
             _check_keys(name, item, tuple(TOLERATION))
             for part, allowed in TOLERATION.items():
                 check(not allowed or item.get(part, allowed[0]) in allowed, f"{part} as one of {allowed}", item)
-
-
-def write_placement(placement: Placements) -> str:
-    """Returns the value of RLREADY_PLACEMENT while the pipeline is compiled: the placement as a recipe has it, as JSON."""
-    stages = {stage: dataclasses.asdict(entries) for stage, entries in placement.items()}
-    return json.dumps({"parallelism": placement.parallelism, **stages})
 
 
 def read_placement() -> Placements | None:
@@ -215,33 +195,15 @@ def read_parallelism() -> int:
     return placement.parallelism if placement else int(os.environ.get(SIDE_BY_SIDE, PARALLELISM))
 
 
-def list_queue_labels(placement: Placement) -> dict[str, str]:
-    """Returns the labels by which Kueue admits a pod or a TrainJob."""
-    labels = {"queue-name": placement.queue, "priority-class": placement.priority}
-    return {f"kueue.x-k8s.io/{label}": value for label, value in labels.items() if value}
-
-
-def count_seconds(duration: str) -> int:
-    """Returns the seconds of a duration such as 90m."""
-    return int(duration[:-1]) * SECONDS[duration[-1]]
-
-
 def count_bytes(quantity: str) -> int:
     """Returns the bytes of an amount such as 80Gi; 0 of an empty one."""
-    if not quantity:
-        return 0
     unit = quantity.lstrip("0123456789")
-    power = " KMGTPE".index(unit[0]) if unit else 0
-    return int(quantity.removesuffix(unit)) * (1024 if unit.endswith("i") else 1000) ** power
+    power = " KMGTPE".index(unit[:1] or " ")
+    return int(quantity.removesuffix(unit) or 0) * (1024 if unit.endswith("i") else 1000) ** power
 
 
 def load_placement(name: str) -> Placements:
-    """Returns the placement in a recipe: a shipped one, or a YAML file.
-
-    Raises InputError if the recipe does not exist or its placement holds something unknown or impossible.
-    """
+    """Returns the placement in a recipe, a shipped one or a YAML file; raises InputError if it is wrong."""
     path, recipe = read_recipe(name)
-    try:
+    with error_context(path.name):
         return parse_placement(recipe.get("placement"))
-    except InputError as error:
-        raise InputError(f"{path.name}: {error}") from error

@@ -1,1 +1,1 @@
-"""The records that stages exchange as JSON: candidates, outcomes, verdicts and external results."""
+"""The records that stages exchange as JSON: candidates, outcomes and verdicts."""

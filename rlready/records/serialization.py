@@ -45,18 +45,11 @@ def to_json(record: Record) -> str:
 
 def to_values(record: Record) -> dict[str, Any]:
     """Returns a record as an object of JSON."""
-
-    def collect(items: list[tuple[str, Any]]) -> dict[str, Any]:
-        return {name: value for name, value in items if value is not None or name not in ADDED}
-
-    return dataclasses.asdict(record, dict_factory=collect)
+    return dataclasses.asdict(record, dict_factory=lambda items: {k: v for k, v in items if v is not None or k not in ADDED})
 
 
 def from_json(kind: type[R], text: str) -> R:
-    """Returns the record in a JSON text. Fields with a default may be missing: older versions did not have them.
-
-    Raises InputError if the text is not JSON, or its fields are not those of the record (another version wrote it).
-    """
+    """Returns the record in a JSON text, where fields with a default may be missing; raises InputError if it is not one."""
     try:
         return parse_record(kind, json.loads(text))
     except json.JSONDecodeError as error:

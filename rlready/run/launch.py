@@ -19,7 +19,7 @@ import tempfile
 import time
 import traceback
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from rlready.config import STAGE_READS, read_settings
 from rlready.errors import InputError, StageFailed, Unreachable
@@ -38,48 +38,37 @@ FOLDERS = {"sft": "model", "predictors": "samples", "rl": "trained", "benchmark"
 
 
 def launch(stage: str, **arguments) -> Any:
-    """Runs a stage: calls `run(**arguments)` of `rlready.stages.<stage>.stage`.
+    """Runs a stage: returns what `run(**arguments)` of `rlready.stages.<stage>.stage` does, a JSON value as the arguments are.
 
-    A failure of one candidate does not end the run: it is written to the path `outcome`, and later stages pass it on. A
-    failure of the base model does, because all candidates are compared with it.
-
-    Args:
-        stage: Name of the stage's folder.
-        **arguments: JSON values; paths as strings.
-
-    Returns:
-        What `run` returned, a JSON value; for a stage of one candidate an object with figures and a `display_name`.
-
-    Raises:
-        SystemExit: With the reason in marked lines, if the stage failed; its traceback has been printed.
+    A stage of one candidate returns an object with figures and a `display_name`. If such a stage fails, the run goes on: the
+    failure is written to the path `outcome`, and later stages pass it on. If any other stage fails, or one of the base model,
+    with which all candidates are compared, SystemExit is raised with the reason in marked lines.
     """
     if stage not in CANDIDATE_STAGES:
-        state, value, _ = _repeat(stage, None, arguments)
-        return value if state == "finished" else _end_run(_mark_failure(stage, value))
-    if stage != "sft" and from_json(Candidate, arguments["candidate"]).kept_epochs:
-        if stage == "predictors":
-            return epochs.launch_predictors(arguments, _launch_candidate)
-        return epochs.launch_chosen(stage, arguments, _launch_candidate)
-    return _launch_candidate(stage, arguments)
+        state, value, _ = _retry(stage, None, arguments)
+        if state != "finished":
+            _tell_failure(stage, value, ends_run=True)
+        return value
+    if stage == "sft" or not from_json(Candidate, arguments["candidate"]).kept_epochs:
+        return _launch_candidate(stage, arguments)
+    if stage == "predictors":
+        return epochs.launch_predictors(arguments, _launch_candidate)
+    return epochs.launch_chosen(stage, arguments, _launch_candidate)
 
 
 def _launch_candidate(stage: str, arguments: dict) -> dict[str, Any]:
     candidate = from_json(Candidate, arguments["candidate"])
     before = read_record(Outcome, arguments["before"]) if arguments.get("before") else None
     metadata = {"display_name": f"{candidate.candidate_id}: {stage}"}
-    failure = before and before.failure
-    if failure:
+    if failure := before and before.failure:
         events.emit(stage, candidate.candidate_id, "skipped")
         events.tell(f"{events.SKIPPED}{failure.stage} failed: {failure.reason}")
     else:
         begun = time.time()
-        state, value, tries = _repeat(stage, candidate, arguments)
+        state, value, tries = _retry(stage, candidate, arguments)
         if state == "finished":
             return metadata | (value or {})
-        marked = _mark_failure(f"{stage} of {candidate.candidate_id}", value)
-        if is_baseline(stage, candidate, before):
-            _end_run(marked)
-        print(marked, flush=True)
+        _tell_failure(f"{stage} of {candidate.candidate_id}", value, ends_run=is_baseline(stage, candidate, before))
         failure = Failure(stage, "; ".join(value.splitlines()), time.time() - begun, tries)
     outcomes = [dataclasses.replace(before or Outcome(candidate), failure=failure)]
     if stage == "sft" and candidate.kept_epochs:  # with a training all its checkpoints fail; its time counts once
@@ -93,44 +82,40 @@ def _launch_candidate(stage: str, arguments: dict) -> dict[str, Any]:
     return metadata | {"failed": f"{failure.stage}: {failure.reason}"}
 
 
-def _end_run(marked: str) -> NoReturn:
-    fail_run()
-    sys.stdout.flush()  # so that the reason is the last line of the log
-    raise SystemExit(marked)
+def _tell_failure(where: str, message: str, ends_run: bool) -> None:
+    marked = events.mark("\n".join(f"{events.FAILED}{where}: {line}" for line in message.splitlines()))
+    if ends_run:
+        fail_run()
+        sys.stdout.flush()  # so that the reason is the last line of the log
+        raise SystemExit(marked)
+    print(marked, flush=True)
 
 
-def _mark_failure(where: str, message: str) -> str:
-    return events.mark("\n".join(f"{events.FAILED}{where}: {line}" for line in message.splitlines()))
-
-
-def _repeat(stage: str, candidate: Candidate | None, arguments: dict) -> tuple[str, Any, int]:
+def _retry(stage: str, candidate: Candidate | None, arguments: dict) -> tuple[str, Any, int]:
     """Tries a stage until it finishes, is refused, or has used up its tries; training resumes from its last checkpoint.
 
     Returns (finished, result, tries), (failed, message, tries), or (refused, message, tries) if another try would fail too.
     """
-    most = 1 + int(os.environ.get(failures.RETRIES) or 0)
+    most, path, deadline = 1 + int(os.environ.get(failures.RETRIES) or 0), os.environ.get(SOCKET, ""), time.time() + 60
+    while candidate and path and not os.path.exists(path) and time.time() < deadline:
+        time.sleep(0.1)  # until the worker has imported its libraries
     for tries in range(1, most + 1):
-        state, value = _try(stage, candidate, arguments)
+        kills = failures.count_kills()
+        if os.path.exists(path):
+            state, value = _send(path, stage, arguments)
+        elif candidate and train_job.MANIFEST not in os.environ:  # a TrainJob runs in pods of its own
+            state, value = _spawn(stage, arguments)
+        else:
+            state, value = run_stage(stage, arguments)
+        if state == "died":
+            message = failures.describe_death(stage, value, failures.count_kills() > kills, _list_places(arguments))
+            events.emit(stage, _find_candidate_id(arguments), "failed", message=message)
+            state, value = "failed", message
         if state != "failed":
             break
         if tries < most:
             events.tell(f"attempt {tries} of {most} failed: {value}")
     return state, value, tries
-
-
-def _try(stage: str, candidate: Candidate | None, arguments: dict) -> tuple[str, Any]:
-    path, kills = os.environ.get(SOCKET), failures.count_kills()
-    if path and (os.path.exists(path) or (candidate and _wait_for(path))):
-        state, value = _send(path, stage, arguments)
-    elif candidate and train_job.MANIFEST not in os.environ:  # a TrainJob runs in pods of its own
-        state, value = _spawn(stage, arguments)
-    else:
-        state, value = run_stage(stage, arguments)
-    if state != "died":
-        return state, value
-    message = failures.describe_death(stage, value, failures.count_kills() > kills, _list_places(arguments))
-    events.emit(stage, _find_candidate_id(arguments), "failed", message=message)
-    return "failed", message
 
 
 def run_stage(stage: str, arguments: dict) -> tuple[str, Any]:
@@ -174,15 +159,11 @@ def _find_tracked(stage: str, arguments: dict) -> Candidate | None:
 
 
 def _spawn(stage: str, arguments: dict) -> tuple[str, Any]:
-    """Runs a stage in a child, so that this process outlives what kills it, such as a lack of memory.
-
-    Returns as `run_stage` does, or (died, exit code) if the child left no answer.
-    """
+    """Runs a stage in a child, which may be killed; returns as `run_stage` does, or (died, exit code) without an answer."""
     with tempfile.TemporaryDirectory(prefix="rlready-") as folder:
         given, answer = Path(folder) / "arguments.json", Path(folder) / "answer.json"
         given.write_text(json.dumps(arguments))
-        command = [sys.executable, "-m", "rlready.run.launch", stage, "--config", str(given), "--answer", str(answer)]
-        child = subprocess.Popen(command)
+        child = subprocess.Popen([sys.executable, "-m", "rlready.run.launch", stage, f"--config={given}", f"--answer={answer}"])
 
         def stop(signum, frame):
             child.terminate()
@@ -202,16 +183,6 @@ def _list_places(arguments: dict) -> list[Path]:
     """Returns the folders that a stage writes to: of its outputs, of checkpoints, and of temporary files."""
     given = [Path(value).parent for value in arguments.values() if isinstance(value, str) and value.startswith("/")]
     return [*map(Path, filter(None, [os.environ.get(checkpoints.ROOT)])), *given, Path(tempfile.gettempdir())]
-
-
-def _wait_for(path: str, seconds: float = 60) -> bool:
-    """Waits until the worker has imported its libraries; returns False if it does not start."""
-    deadline = time.time() + seconds
-    while not os.path.exists(path):
-        if time.time() > deadline:
-            return False
-        time.sleep(0.1)
-    return True
 
 
 def _send(path: str, stage: str, arguments: dict) -> tuple[str, Any]:
@@ -235,12 +206,12 @@ def main() -> None:
     arguments = json.loads(Path(given.config).read_text())
     if given.answer:
         set_status(_find_tracked(given.stage, arguments), "RUNNING")
-        write_atomically(given.answer, json.dumps(run_stage(given.stage, arguments)))
-        return
     state, value = run_stage(given.stage, arguments)
-    if state != "finished":
+    if given.answer:
+        write_atomically(given.answer, json.dumps([state, value]))
+    elif state != "finished":
         sys.exit(f"{given.stage}: {value}")
-    if value is not None:
+    elif value is not None:
         print(value if isinstance(value, str) else json.dumps(value))
 
 

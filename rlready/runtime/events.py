@@ -39,6 +39,11 @@ def emit(stage: str, candidate_id: str | None, state: str, **details) -> None:
             file.write(json.dumps(event) + "\n")
 
 
+def show_clock(seconds: float) -> str:
+    """Returns a time as m:ss."""
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
+
+
 class Progress:
     """Reports the progress of a loop over `total` units of work, and its rate in `unit`/s, at most twice per second."""
 

@@ -52,15 +52,13 @@ def describe_death(stage: str, code: int, starved: bool, places: Iterable[Path] 
     A code below 0 is the signal that killed it; `starved` says that the kernel killed a process for memory meanwhile.
     """
     full = find_full(places)
-    disk = f"no space is left on the disk of {full}; {ROOM}"
+    disk = f"no space is left on the disk of {full}; {ROOM}" if full else ""
     if code >= 0:
-        return f"its process ended with status {code} and no message; {disk if full else 'see the log above'}"
+        return f"its process ended with status {code} and no message; {disk or 'see the log above'}"
     killed = f"its process was killed ({signal.Signals(-code).name})"
-    if starved:
-        return f"{killed}, out of memory; {_advise(stage)}"
-    if full:
-        return f"{killed}; {disk}"
-    return f"{killed}, probably out of memory; {_advise(stage)}" if -code == signal.SIGKILL else killed
+    if starved or (-code == signal.SIGKILL and not full):
+        return f"{killed}, {'' if starved else 'probably '}out of memory; {_advise(stage)}"
+    return "; ".join(filter(None, (killed, disk)))
 
 
 def find_full(places: Iterable[Path]) -> Path | None:

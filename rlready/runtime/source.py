@@ -1,5 +1,6 @@
 """What a stage's result depends on besides its inputs: source and libraries."""
 
+import contextlib
 import functools
 import hashlib
 import importlib.metadata
@@ -32,10 +33,8 @@ def find_libraries() -> dict[str, str | None]:
     """Returns the versions of all required libraries, those of the extra `gpu` included; None if one is missing."""
     needs = map(Requirement, importlib.metadata.requires("rlready") or ())
     names = {need.name for need in needs if need.marker is None or need.marker.evaluate({"extra": "gpu"})}
-    versions: dict[str, str | None] = {}
-    for name in sorted(names | {"sympy"}):  # required by math-verify; it decides what is equal
-        try:
+    versions: dict[str, str | None] = dict.fromkeys(sorted(names | {"sympy"}))  # sympy, of math-verify, decides what is equal
+    for name in versions:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            versions[name] = None
     return versions

@@ -14,11 +14,7 @@ from rlready.tracking import store
 
 LONGEST_TAG = 5000  # MLflow's limit
 LONGEST_CAUSE = 200  # characters of a library's message
-DEFAULTS = {
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
-    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
-}
+HTTP = {"MAX_RETRIES": "1", "BACKOFF_FACTOR": "1", "TIMEOUT": "5"}  # defaults of MLFLOW_HTTP_REQUEST_...
 # MLflow's client reads these itself, and the user name.
 SECRETS, CA = ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN"), "MLFLOW_TRACKING_SERVER_CERT_PATH"
 LOG_IN = (
@@ -85,8 +81,8 @@ def _explain(error: Exception, uri: str, what: str = "rejected a call") -> str:
 
 
 def _load_client() -> Any:
-    for key, value in DEFAULTS.items():
-        os.environ.setdefault(key, value)
+    for name, value in HTTP.items():
+        os.environ.setdefault(f"MLFLOW_HTTP_REQUEST_{name}", value)
     from mlflow import MlflowClient
 
     for name in ("mlflow", "alembic"):

@@ -33,10 +33,7 @@ def hold_lock(database: Path) -> Iterator[None]:
 
 
 def make(database: Path) -> None:
-    """Creates the store if there is none: in another folder, then moved, because half a store cannot be repaired.
-
-    Call it with the lock held.
-    """
+    """Creates the store, with its lock held, if there is none: elsewhere, then moved, as half a store cannot be repaired."""
     if database.exists() and database.stat().st_size:
         return
     from mlflow import MlflowClient
@@ -67,8 +64,7 @@ def describe_fault(database: Path, error: Exception) -> str | None:
     if "disk is full" in said or "No space left" in said:
         return f"{database}: its disk is full; free some space"
     if "out-of-date database schema" in said:
-        address = shlex.quote(f"{PREFIX}{database}")
-        return f"{database} was created by an older MLflow; run: mlflow db upgrade {address}"
+        return f"{database} was created by an older MLflow; run: mlflow db upgrade {shlex.quote(f'{PREFIX}{database}')}"
     if "Can't locate revision" in said:
         return f"{database} was created by a newer MLflow than the installed one; upgrade MLflow, or {away}"
     if not database.is_file():

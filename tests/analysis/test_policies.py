@@ -24,8 +24,7 @@ from rlready.analysis.policies import (
 )
 from rlready.analysis.pool import Pool, find_pools
 from rlready.analysis.saving import weigh_gate
-from rlready.records.external import ElsewhereRecord
-from rlready.records.outcome import Failure, RlRecord
+from rlready.records.outcome import ElsewhereRecord, Failure, RlRecord
 from rlready.records.verdicts import Verdict
 from rlready.stages.report.gate_sections import describe_policies
 

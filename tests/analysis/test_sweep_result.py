@@ -10,10 +10,10 @@ import pytest
 from helpers import CASES
 
 from rlready.analysis.sweep_result import SweepResult, add_results, check_ran, list_failures, read_sweep
+from rlready.cli.replay import replay
 from rlready.errors import InputError
 from rlready.records.outcome import BenchmarkRecord, Candidate, Failure, Outcome, RlRecord, SftRecord
 from rlready.records.verdicts import Verdict
-from rlready.run.local.replay import replay
 
 CANDIDATE = Candidate("c", 1, "random", 8, 1e-3, 0)
 BASELINE = Outcome(Candidate("base", 0, "random", 8, 1e-3, 0))

@@ -18,12 +18,13 @@ from rlready.analysis.comparison import read_row
 from rlready.analysis.costs import balance, list_entries
 from rlready.analysis.gate_audit import audit_rejections
 from rlready.analysis.sweep_result import SweepResult, read_sweep, record_elsewhere, write_sweep
+from rlready.cli.record import read_results
 from rlready.errors import InputError
 from rlready.measured.read import load_samples
 from rlready.measured.sweep import rank
-from rlready.records.external import ElsewhereRecord, read_results
+from rlready.records.outcome import ElsewhereRecord
 from rlready.stages.report.report import write_report
-from rlready.tracking import client, find, log, runs
+from rlready.tracking import client, log, runs
 
 CASES = yaml.safe_load((CASES / "results.yaml").read_text())
 HEADER = "candidate,score,standard_error,cost"
@@ -121,12 +122,12 @@ def test_recorded_results_are_those_of_the_run_and_marked_everywhere(folder, mon
     assert logged["other"].metrics["rl/pass_at_1"] == 0.61 and logged["good"].metrics["rl/device_hours"] == 6.5
     assert logged["other"].tags["result"] == "elsewhere" and "result" not in logged["own"].tags
     assert "RL (external) 61%" in logged["other"].tags["mlflow.note.content"]
-    assert find.find_finished("one", 64) == {
+    assert runs.find_finished("one", 64) == {
         "good": (0.7, 0.5, True),
         "other": (0.8, 0.61, True),
         "own": (0.75, 0.42, False),
     }
-    assert find.find_outcomes("run-1") == ("run-1", (folder / "outcomes.json").read_text())
+    assert runs.find_outcomes("run-1") == ("run-1", (folder / "outcomes.json").read_text())
 
 
 def test_recording_again_replaces_what_the_file_names_and_keeps_the_rest(folder, monkeypatch, capsys, mlflow_client):
@@ -139,7 +140,7 @@ def test_recording_again_replaces_what_the_file_names_and_keeps_the_rest(folder,
     assert "other: 0.550, 2 device-hours H100; replaces 0.610 ± 0.020, cost unknown" in capsys.readouterr().out
     results = {o.candidate.candidate_id: o.elsewhere for o in read_sweep(folder / "outcomes.json").outcomes}
     assert results["other"] == ElsewhereRecord(0.55, None, 2.0, "H100") and results["good"].pass_at_1 == 0.5
-    assert find.find_finished("one", 64)["other"] == (0.8, 0.55, True)
+    assert runs.find_finished("one", 64)["other"] == (0.8, 0.55, True)
 
 
 def test_where_mlflow_does_not_take_them_the_run_has_them_and_it_is_said(folder, monkeypatch, capsys):
@@ -213,7 +214,7 @@ def test_a_run_of_a_cluster_is_read_from_mlflow_by_either_id(tmp_path, folder, m
     (parent,) = mlflow_client.search_runs(["1"])
     record(monkeypatch, folder, f"{HEADER}\ngood,0.5,,\n", CLUSTER)
     record(monkeypatch, folder, f"{HEADER}\nother,0.6,,\n", parent.info.run_id)
-    for text in ((tmp_path / CLUSTER / "outcomes.json").read_text(), find.find_outcomes(CLUSTER)[1]):
+    for text in ((tmp_path / CLUSTER / "outcomes.json").read_text(), runs.find_outcomes(CLUSTER)[1]):
         (tmp_path / "read.json").write_text(text)
         results = [o.elsewhere and o.elsewhere.pass_at_1 for o in read_sweep(tmp_path / "read.json").outcomes]
         assert results == [0.5, 0.6, None, None]

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from rlready.analysis.comparison import read_rows
 from rlready.analysis.sweep_result import SweepResult
+from rlready.cli.replay import replay
 from rlready.config import Gate, parse_parameters
 from rlready.config.recipes import change
 from rlready.errors import InputError
@@ -31,7 +32,6 @@ from rlready.records.outcome import (
 )
 from rlready.records.serialization import from_json, to_json
 from rlready.records.verdicts import GateNumbers, Verdict
-from rlready.run.local.replay import replay
 from rlready.stages.gate.stage import arrange
 from rlready.stats.difference import estimate_difference
 

@@ -9,8 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rlready.gate.lead import GREEDY, LOSS, SCORE, Lead, measure_lead
-from rlready.records.external import ElsewhereRecord
-from rlready.records.outcome import BenchmarkRecord, Candidate, Outcome, PredictorsRecord
+from rlready.records.outcome import BenchmarkRecord, Candidate, ElsewhereRecord, Outcome, PredictorsRecord
 from rlready.stats.difference import estimate_difference
 from rlready.stats.intervals import Z95
 

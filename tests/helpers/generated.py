@@ -5,8 +5,7 @@ import dataclasses
 from hypothesis import strategies as st
 
 from helpers.outcomes import BASE, DEVICE, fail, make_outcome
-from rlready.records.external import ElsewhereRecord
-from rlready.records.outcome import RlRecord
+from rlready.records.outcome import ElsewhereRecord, RlRecord
 from rlready.records.verdicts import Forecast, RaceVerdict
 
 SHARES = st.sampled_from([0.0, 0.1, 0.3, 0.49, 0.5, 0.52, 0.8, 1.0])

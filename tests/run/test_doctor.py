@@ -7,7 +7,8 @@ import pytest
 from helpers import PLUGINS
 from helpers.kfp_server import Argo, rlready
 
-from rlready.run.kfp import doctor, limits
+from rlready.cli import doctor
+from rlready.run.kfp import limits
 from rlready.run.kfp.server import list_lacks
 
 

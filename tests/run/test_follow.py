@@ -25,8 +25,7 @@ from rlready.run.kfp import follow, runs
 from rlready.run.kfp import server as kfp
 from rlready.run.kfp.nodes import count_iterations, list_stage_nodes
 from rlready.runtime import events
-from rlready.tracking.find import find_experiment
-from rlready.tracking.runs import find_open_runs, open_run
+from rlready.tracking.runs import find_experiment, find_open_runs, open_run
 
 MEASURE = ("measure-candidates", "for-loop-1")
 TRAIN = ("train-approved", "for-loop-2", 0, "for-loop-3")

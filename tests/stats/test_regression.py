@@ -15,7 +15,7 @@ from rlready.analysis import forecast
 from rlready.records.outcome import Candidate, Outcome
 from rlready.records.verdicts import GateNumbers, Verdict
 from rlready.stats.regression import MIN_SETTINGS, predict_known_setting, predict_new_setting
-from rlready.tracking.find import Finished
+from rlready.tracking.runs import Finished
 
 
 @pytest.mark.parametrize("sizes", [[3] * 13, [3] * 5, [2] * 6, [1, 1, 1, 2, 2, 3, 3, 5]], ids=str)

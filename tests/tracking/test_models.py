@@ -13,7 +13,7 @@ from rlready.records.outcome import Outcome
 from rlready.records.serialization import to_json
 from rlready.stages.report.stage import run as report
 from rlready.tracking import log
-from rlready.tracking.models import WINNER, register_models
+from rlready.tracking.log import WINNER, register_models
 
 BENCHMARK = replace(tracked.BENCHMARK, benchmarks=[])
 TAUGHT = replace(tracked.TAUGHT, benchmark=BENCHMARK)

@@ -16,7 +16,7 @@ from rlready.records.outcome import (
 )
 from rlready.records.serialization import from_json, to_json
 from rlready.records.verdicts import Forecast, GateNumbers, Verdict
-from rlready.tracking import client, find, log, runs, stream
+from rlready.tracking import client, log, runs
 
 
 def describe(mlflow_client):
@@ -117,13 +117,13 @@ def test_finished_candidates_are_found_once_each_in_their_experiment_only(mlflow
     log.log_outcome(replace(linked, candidate=longest), "run-1")
     silent = replace(CANDIDATE, candidate_id="silent")  # its RL taught nothing, so its score is no result of RL
     log.log_outcome(replace(linked, candidate=silent, rl=FULL.rl), "run-1")
-    found = find.find_finished("one", 64)
+    found = runs.find_finished("one", 64)
     assert found == {CANDIDATE.candidate_id: (0.7, 0.5, False), "longest": (0.7, 0.5, False)}
-    assert find.find_finished("three", 64) == {}
+    assert runs.find_finished("three", 64) == {}
     ran = validate(replace(linked, links={"experiment": "four"}), {0: [1] * 8, 50: [2] * 8, 100: [3] * 8})
     log.log_outcome(ran, "run-3")
-    assert find.find_finished("four", None, 50) == {CANDIDATE.candidate_id: (0.5, 0.5, False)}
-    assert find.find_finished("four", None, 60) == find.find_finished("one", None, 50) == {}
+    assert runs.find_finished("four", None, 50) == {CANDIDATE.candidate_id: (0.5, 0.5, False)}
+    assert runs.find_finished("four", None, 60) == runs.find_finished("one", None, 50) == {}
 
 
 def test_a_forecast_is_the_line_through_the_finished_runs_for_what_has_not_finished(mlflow_client):
@@ -161,7 +161,7 @@ def test_the_pipeline_run_is_finished_with_parameters_and_report(mlflow_client, 
 
 
 def test_training_is_streamed_to_the_run_that_the_outcome_completes(mlflow_client):
-    callback = stream.stream_training("rl", CANDIDATE)
+    callback = log.stream_training("rl", CANDIDATE)
     for step in (1, 2):
         state = SimpleNamespace(is_world_process_zero=True, global_step=step)
         callback.on_log(None, state, None, logs={"loss": 0.1 * step, "rewards/verify/mean": 0.5, "train_runtime": 1.0})

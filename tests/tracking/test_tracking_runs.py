@@ -15,7 +15,7 @@ from rlready.records.outcome import BenchmarkRecord, Failure, Outcome, Predictor
 from rlready.records.serialization import to_json
 from rlready.run.local import run_locks
 from rlready.stages.report.stage import run as report
-from rlready.tracking import find, log, runs, view
+from rlready.tracking import log, runs, view
 
 KFP = "1d6a0d1e-6b1c-4a6e-9d56-0a4b2a8f7c11"
 
@@ -173,7 +173,7 @@ def test_a_run_whose_gate_came_from_the_cache_counts_for_the_forecast(mlflow_cli
     given = {"gate_k": 64, "base_model": "x", "sampling_max_tokens": 8}
     places = {name: str(tmp_path / name) for name in ("judged", "baseline", "html", "markdown", "records", "verdicts")}
     report(json.dumps(given), results=[str(tmp_path / "result")], **places)
-    assert find.find_finished("one", 64) == {CANDIDATE.candidate_id: (0.7, 0.5, False)}
+    assert runs.find_finished("one", 64) == {CANDIDATE.candidate_id: (0.7, 0.5, False)}
     pipeline = read_runs(mlflow_client)["run-1"]
     assert pipeline.data.tags["gate.saving"] == "The gate did not reject the only candidate, so it saved nothing."
     assert pipeline.data.metrics == {"gate/regret": 0.0}  # the record of RL names no cost, so there is no share

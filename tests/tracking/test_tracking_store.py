@@ -7,7 +7,7 @@ import pytest
 from helpers.tracked import FULL
 
 from rlready.cli.result import print_places
-from rlready.tracking import client, find, log, store
+from rlready.tracking import client, log, runs, store
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def test_a_making_that_is_stopped_leaves_nothing_behind_that_the_next_one_stumbl
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{path}")
     monkeypatch.setattr(client, "_unreachable", set())
     log.log_outcome(FULL, "run-1")
-    assert find.read_experiment() == "1"
+    assert runs.read_experiment() == "1"
     assert not list(path.parent.glob("*.new-*"))
 
 

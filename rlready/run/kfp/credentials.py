@@ -37,7 +37,9 @@ def sign(client: api.ApiClient) -> bool:
     Raises InputError if the command fails, or a value is no cookie or token.
     """
     before = client.cookie, client.default_headers.get("authorization")
-    token, client.cookie = _read_token(), _read_cookie()
+    token, cookie = _read_token(), os.environ.get(COOKIE, "").strip()
+    form = r"([^=;\s]+=[\x21-\x7e]*(; *|$))*"
+    client.cookie = _check(COOKIE, cookie, form, "name=value, as the browser sends it") or None
     client.default_headers.pop("authorization", None)
     if token:
         client.default_headers["authorization"] = f"Bearer {token}"
@@ -94,11 +96,6 @@ def _read_token() -> str:
                 raise InputError(f"{TOKEN_FILE}: {value} cannot be read ({error.strerror})") from None
             return ""
     return _check(name, value.removeprefix("Bearer "), r"[\x21-\x7e]*", "one token, without spaces or line breaks")
-
-
-def _read_cookie() -> str | None:
-    value = os.environ.get(COOKIE, "").strip()
-    return _check(COOKIE, value, r"([^=;\s]+=[\x21-\x7e]*(; *|$))*", "name=value, as the browser sends it") or None
 
 
 def _check(name: str, value: str, form: str, expected: str) -> str:

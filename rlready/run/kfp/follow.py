@@ -7,8 +7,7 @@ from typing import Any
 
 from rlready.analysis.sweep_result import SweepResult, parse_sweep
 from rlready.errors import InputError
-from rlready.run.kfp.artifacts import read_artifact, read_outputs
-from rlready.run.kfp.nodes import StageNode, count_iterations, is_uncached, list_stage_nodes
+from rlready.run.kfp.nodes import StageNode, count_iterations, is_uncached, list_stage_nodes, read_artifact, read_outputs
 from rlready.run.kfp.runs import FINAL, UNCACHED, get_run, read_workflow, was_stopped
 from rlready.run.kfp.server import Server
 from rlready.runtime.events import FAILED, FINALISTS, MEASURED, SKIPPED, TRAINED
@@ -19,10 +18,7 @@ MEASURING, PROBING = "measure-candidates", "probe-approved"  # nested pipelines 
 
 
 def follow(server: Server, run: str, pause: float = 5) -> Iterator[str]:
-    """Yields one text per event of a run until it ends; waits `pause` seconds between two requests.
-
-    Raises InputError if the run does not succeed, or the server no longer answers.
-    """
+    """Yields one text per event of a run, asking every `pause` seconds; raises InputError unless it ends successfully."""
     progress, lost, page = RunProgress(server, run), 0, server.locate(f"runs/details/{run}")
     while True:
         begun = time.monotonic()
@@ -51,10 +47,7 @@ def follow(server: Server, run: str, pause: float = 5) -> Iterator[str]:
 
 
 def read_result(server: Server, run: str) -> SweepResult | None:
-    """Returns the result in the report of a run; None if the server does not serve it.
-
-    Raises InputError if the server does not answer, or the report is of a version that cannot be read.
-    """
+    """Returns the result in a run's report, None if the server does not serve it; raises InputError if it is unreadable."""
     workflow = read_workflow(server, run)
     nodes = list_stage_nodes(workflow) if workflow else []
     node = next((node for node in nodes if node.stage == "report" and node.given), None)
@@ -81,14 +74,13 @@ class RunProgress:
 
     def tell(self, workflow: dict[str, Any] | None, ended: bool) -> Iterator[str]:
         """Yields a text for everything new in a run's Argo workflow, if there is one; if `ended`, nothing follows."""
-        nodes = list_stage_nodes(workflow) if workflow else []
+        nodes, totals = (list_stage_nodes(workflow), count_iterations(workflow)) if workflow else ([], {})
         if workflow and is_uncached(workflow) and self._is_new(UNCACHED):
             yield UNCACHED
         for node in nodes:  # a driver knows its candidate, unless the stage comes from the cache
             if node.loop and node.candidate:
                 self._names[node.loop, node.index] = node.candidate["candidate_id"]
         self._namespace = workflow["metadata"].get("namespace", "") if workflow else ""
-        totals = count_iterations(workflow) if workflow else {}
         self._races = any(node.stage == "race" for node in nodes)
         for node in nodes:
             if what := self._describe(node, ended):
@@ -108,9 +100,8 @@ class RunProgress:
         if node.index is None:
             return node.title
         head = {MEASURING: MEASURED, PROBING: TRAINED}.get(str(node.loop[0]), FINALISTS if self._races else TRAINED)
-        listed = self._listed.get(head, [])
-        known = listed[node.index] if node.index < len(listed) else ""
-        name = self._names.get((node.loop, node.index)) or known or (f"candidate {node.index + 1}" if ended else "")
+        known = self._names.get((node.loop, node.index)) or dict(enumerate(self._listed.get(head, ()))).get(node.index)
+        name = known or (f"candidate {node.index + 1}" if ended else "")
         return f"{node.title} of {name}" if name else ""
 
     def _tell_lost(self, node: StageNode, what: str) -> Iterator[str]:
@@ -179,10 +170,8 @@ class RunProgress:
         """Yields a line for pods that have been waiting long, one per reason."""
         now = time.monotonic()
         if not nodes and now - self._begun > PATIENCE and self._is_new("nothing"):
-            yield (
-                f"nothing has started for {PATIENCE // 60} minutes; to see whether Argo has accepted the run:"
-                f" kubectl get workflows --all-namespaces -l pipeline/runid={self.run}"
-            )
+            look = f"kubectl get workflows --all-namespaces -l pipeline/runid={self.run}"
+            yield f"nothing has started for {PATIENCE // 60} minutes; to see whether Argo has accepted the run: {look}"
         waiting = {node.pod: node for node in nodes if node.state == "waiting"}
         self._waiting = {pod: self._waiting.get(pod, now) for pod in waiting}
         late: dict[str, list[str]] = defaultdict(list)

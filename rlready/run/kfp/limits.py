@@ -57,10 +57,7 @@ def estimate_bytes(package: int, measured: int, approved: int, finalists: int | 
 
 
 def check_size(package: Path, parameters: dict[str, Any]) -> str:
-    """Checks that the workflow of a sweep fits, with RL for as many candidates as the gate may approve; returns its size.
-
-    Raises InputError if it does not fit; says how many candidates do, and what else would help.
-    """
+    """Returns the size of a sweep's workflow, with RL for all that may be approved; raises InputError if it is too large."""
     experiment, texts = parse_parameters(parameters), package.stat().st_size
     held = len(json.dumps(parameters))
     if held > PARAMETERS:
@@ -111,8 +108,8 @@ def count_finalists(race: Race, approved: int) -> int | None:
 
 def check_paths(parameters: dict[str, Any]) -> None:
     """Raises InputError with a line for each path that only this machine knows, or if a source is unknown."""
-    experiment, mirror = parse_parameters(parameters), parameters["curate_mirror"]
-    curate = experiment.curate
+    experiment = parse_parameters(parameters)
+    curate, base, candidates = experiment.curate, experiment.base, expand_sweep(experiment.sweep)
     data = {
         "curate_sft_data": [curate.sft_data],
         "curate_rl_data": [curate.rl_data],
@@ -121,29 +118,18 @@ def check_paths(parameters: dict[str, Any]) -> None:
         "curate_decontaminate": curate.decontaminate,
         "curate_sources": [*curate.sources],
     }
-    local = []
+    named = []
     for name, texts in data.items():
         for text in filter(None, texts):
-            source = find_source(text, "datasets", curate.sources)
-            if _is_local(source.path) and (name == "curate_sources" or text not in curate.sources):
-                local.append(f"{name}: {source.path}")
-    models = {experiment.base.model: "base_model"}
-    logs = {experiment.base.measured: "base_measured"}
-    for candidate in expand_sweep(experiment.sweep):
-        models |= {candidate.checkpoint.location: "sweep_candidates"} if candidate.checkpoint else {}
-        if candidate.log:
-            loss = candidate.log.loss
-            logs |= dict.fromkeys([candidate.log.location, *([] if is_number(loss) else [loss])], "sweep_candidates")
-    for model, name in models.items():
-        if model.startswith((".", "~")) or (_is_local(model) and Path(model).is_dir()):
-            local.append(f"{name}: {model}")
-    local += [f"{name}: {log}" for log, name in logs.items() if _is_local(log)]
-    if _is_local(mirror):
-        local.append(f"curate_mirror: {mirror}")
+            if name == "curate_sources" or text not in curate.sources:
+                named.append((name, find_source(text, "datasets", curate.sources).path))
+    models = [("base_model", base.model), *(("sweep_candidates", c.checkpoint.location) for c in candidates if c.checkpoint)]
+    named += [(name, model) for name, model in models if model.startswith((".", "~")) or Path(model).is_dir()]
+    named.append(("base_measured", base.measured))
+    for log in filter(None, (candidate.log for candidate in candidates)):
+        named += [("sweep_candidates", path) for path in (log.location, "" if is_number(log.loss) else log.loss)]
+    named.append(("curate_mirror", curate.mirror))
+    local = [(name, path) for name, path in dict.fromkeys(named) if path and "://" not in path and not path.startswith("/")]
     if local:
         ending = "is a path on this machine; a pod needs a hub id or a path in its image"
-        raise InputError("\n".join(f"{path} {ending}" for path in local))
-
-
-def _is_local(path: str) -> bool:
-    return bool(path) and "://" not in path and not path.startswith("/")
+        raise InputError("\n".join(f"{name}: {path} {ending}" for name, path in local))

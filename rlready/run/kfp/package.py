@@ -1,13 +1,17 @@
 """The compiled pipeline, which KFP calls a package: its YAML, its version's name, and its Kubernetes resources."""
 
 import ast
+import contextlib
 import copy
+import dataclasses
 import hashlib
 import json
 import os
 import re
 import sys
+import tempfile
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +19,7 @@ import yaml
 
 from rlready.config import RACE, complete_parameters, fold_parameters, list_form, name_fields
 from rlready.placement import images
-from rlready.placement.placement import PLACEMENT, Placements, write_placement
+from rlready.placement.placement import PLACEMENT, Placements
 
 PIPELINE = "rlready"
 
@@ -29,8 +33,9 @@ def write_package(path: Path, parameters: dict, placement: Placements, image: st
     for name in [*sys.modules]:
         if name.startswith("rlready.") and name.endswith((".component", ".pipelines.experiment")):
             del sys.modules[name]
-    before = dict(os.environ)
-    os.environ |= {PLACEMENT: write_placement(placement)} | ({images.IMAGE: image} if image else {})
+    before, stages = dict(os.environ), {stage: dataclasses.asdict(entries) for stage, entries in placement.items()}
+    os.environ[PLACEMENT] = json.dumps({"parallelism": placement.parallelism, **stages})
+    os.environ |= {images.IMAGE: image} if image else {}
     os.environ |= {RACE: "yes"} if complete_parameters(parameters)["race_steps"] else {}
     try:
         from kfp import compiler
@@ -49,6 +54,15 @@ def write_package(path: Path, parameters: dict, placement: Placements, image: st
     _write_form(pipeline["root"])
     # Without KFP's own heading, which repeats the parameters, with maps in a random order.
     path.write_text(yaml.safe_dump_all([pipeline, *others], width=120))
+
+
+@contextlib.contextmanager
+def compiled(parameters: dict, placement: Placements, image: str | None) -> Iterator[Path]:
+    """Yields a package that exists while the block runs; see `write_package`."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "rlready.yaml"
+        write_package(path, parameters, placement, image)
+        yield path
 
 
 def _read(path: Path) -> list[dict[str, Any]]:
@@ -145,18 +159,11 @@ def name_version(package: Path, recipe: str) -> str:
 
 
 def write_manifests(path: Path, package: Path, recipe: str, namespace: str | None) -> None:
-    """Writes a package as the Kubernetes resources Pipeline and PipelineVersion, with the names that `rlready submit` uses.
-
-    Without a namespace, kubectl or the GitOps tool chooses it.
-    """
+    """Writes a package as Pipeline and PipelineVersion, named as by `rlready submit`; a namespace may be left to kubectl."""
     from kfp import compiler, components
 
-    options = compiler.KubernetesManifestOptions(
-        pipeline_name=PIPELINE,
-        pipeline_version_name=name_version(package, recipe),
-        namespace=namespace,
-        include_pipeline_manifest=True,
-    )
+    names = {"pipeline_name": PIPELINE, "pipeline_version_name": name_version(package, recipe), "namespace": namespace}
+    options = compiler.KubernetesManifestOptions(**names, include_pipeline_manifest=True)
     pipeline = components.load_component_from_file(str(package))
     pipeline.description = describe_package(package)
     compiler.Compiler().compile(pipeline, str(path), kubernetes_manifest_format=True, kubernetes_manifest_options=options)

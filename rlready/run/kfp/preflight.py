@@ -26,10 +26,8 @@ def compare_with_cluster(placement: dict[str, Placement], namespace: str) -> tup
     do not start; what is in doubt: GPUs that no node has now, and objects that the account must not read). One line each.
     """
     checks = _Preflight(namespace)
-    checks.check_secrets(placement)
-    checks.check_claims(placement)
-    checks.check_objects(placement)
-    checks.check_nodes(placement)
+    for check in (checks.check_secrets, checks.check_claims, checks.check_objects, checks.check_nodes):
+        check(placement)
     checks.check_cache()
     return checks.missing, checks.doubts
 
@@ -65,21 +63,17 @@ class _Preflight:
         return None
 
     def check_secrets(self, placement: dict[str, Placement]) -> None:
-        keys: dict[str, set[str]] = defaultdict(set)
-        for entries in placement.values():
-            for name, variables in entries.secrets.items():
-                keys[name] |= variables.keys()
         users = _list_users(placement, lambda entries: [*entries.image_pull_secrets, *entries.secrets])
         for name, stages in users.items():
             secret = self.read(f"secret {name} of {stages}", self.core.read_namespaced_secret, name, self.namespace)
-            absent = sorted(keys[name] - (secret.data or {}).keys()) if secret else []
+            keys = {key for entries in placement.values() for key in entries.secrets.get(name, ())}
+            absent = sorted(keys - (secret.data or {}).keys()) if secret else []
             self.missing += [f"secret {name} of {stages} has no key {key}" for key in absent]
 
     def check_claims(self, placement: dict[str, Placement]) -> None:
-        get = self.core.read_namespaced_persistent_volume_claim
         for (name, use), stages in _list_users(placement, list_claims).items():
             what = f"volume claim {name} of {stages}"
-            claim = self.read(what, get, name, self.namespace)
+            claim = self.read(what, self.core.read_namespaced_persistent_volume_claim, name, self.namespace)
             if not claim or SHARED in claim.spec.access_modes:
                 continue
             if use == "train_job":
@@ -94,12 +88,11 @@ class _Preflight:
         served = self.read("list of API groups", self.client.ApisApi().get_api_versions)
         versions = {group.name: group.preferred_version.version for group in served.groups} if served else {}
         for (kind, name), stages in _list_users(placement, _list_objects).items():
-            group, product = OBJECTS[kind]
-            if group in versions:
-                local = kind == "localqueues"
-                where = (group, versions[group], *([self.namespace] if local else []), kind, name)
-                get = custom.get_namespaced_custom_object if local else custom.get_cluster_custom_object
-                self.read(f"{name} of {stages} ({kind})", get, *where)
+            (group, product), what = OBJECTS[kind], f"{name} of {stages} ({kind})"
+            if group in versions and kind == "localqueues":
+                self.read(what, custom.get_namespaced_custom_object, group, versions[group], self.namespace, kind, name)
+            elif group in versions:
+                self.read(what, custom.get_cluster_custom_object, group, versions[group], kind, name)
             elif served:
                 self.missing.append(f"{product} ({group}), for {name} of {stages}, is not installed")
 
@@ -134,8 +127,7 @@ def _list_users(placement: dict[str, Placement], name: Callable[[Placement], Ite
 
 def _list_objects(entries: Placement) -> list[tuple[str, str]]:
     runtime = (TRAIN_JOB | entries.train_job)["runtime"] if entries.train_job else ""
-    named = zip(OBJECTS, (entries.queue, entries.priority, runtime), strict=True)
-    return [(kind, name) for kind, name in named if name]
+    return [pair for pair in zip(OBJECTS, (entries.queue, entries.priority, runtime), strict=True) if pair[1]]
 
 
 def _fits(node: Any, entries: Placement) -> bool:

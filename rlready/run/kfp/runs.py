@@ -1,5 +1,6 @@
 """Runs on a KFP server: started or scheduled, found, and read as Argo workflows."""
 
+import contextlib
 import functools
 import json
 import re
@@ -11,9 +12,10 @@ import kfp_server_api as api
 
 from rlready.config import fold_parameters, name_fields
 from rlready.errors import InputError
-from rlready.run.kfp.nodes import is_stopped, is_uncached
+from rlready.run.kfp.nodes import is_uncached
 from rlready.run.kfp.package import PIPELINE, describe_package, name_version
-from rlready.run.kfp.server import Server, call, create
+from rlready.run.kfp.server import Server, call, create, get_json
+from rlready.tracking.runs import close_dead_runs, find_open_runs
 
 DESCRIPTION = (
     "The report: node Report, its artifact report, tab Visualization. The verdicts: node Gate, its artifact verdicts. What will"
@@ -29,38 +31,34 @@ def upload(server: Server, package: Path, recipe: str) -> tuple[str, str]:
     pipelines, uploads = api.PipelineServiceApi(server.client), api.PipelineUploadServiceApi(server.client)
     details = {"description": describe_package(package)}
     new = api.V2beta1Pipeline(display_name=PIPELINE, name=PIPELINE, **details, **server.scope)
-    find = functools.partial(pipelines.pipeline_service_list_pipelines, filter=_select(PIPELINE), **server.scope)
-    pipeline = _find_or_create(server, find, pipelines.pipeline_service_create_pipeline, new, "pipeline")
+    find = functools.partial(pipelines.pipeline_service_list_pipelines, **server.scope)
+    pipeline = _find_or_create(server, "pipeline", PIPELINE, find, pipelines.pipeline_service_create_pipeline, new)
     version = name_version(package, recipe)
     details |= {"name": version, "display_name": version, "pipelineid": pipeline}
-    find = functools.partial(pipelines.pipeline_service_list_pipeline_versions, pipeline, filter=_select(version))
+    find = functools.partial(pipelines.pipeline_service_list_pipeline_versions, pipeline)
     send = functools.partial(uploads.upload_pipeline_version, **details)
-    return pipeline, _find_or_create(server, find, send, str(package), "pipeline_version")
-
-
-def _find_or_create(server: Server, find: Callable, make: Callable, body: Any, kind: str) -> str:
-    """Returns the id of what a listing finds, or else of what is created."""
-    listed = getattr(call(server.client, find), f"{kind}s")
-    if not listed:
-        try:
-            return create(server.client, make, body, f"{kind}_id")
-        except InputError as error:  # 409: another submission has created it since
-            listed = getattr(call(server.client, find), f"{kind}s") if "(409" in str(error) else None
-            if not listed:
-                raise
-    return getattr(listed[0], f"{kind}_id")
-
-
-def _select(name: str) -> str:
-    return json.dumps({"predicates": [{"operation": "EQUALS", "key": "display_name", "stringValue": name}]})
+    return pipeline, _find_or_create(server, "pipeline_version", version, find, send, str(package))
 
 
 def open_experiment(server: Server, name: str) -> str:
     """Returns the id of the experiment of this name, which is created if there is none."""
-    experiments = api.ExperimentServiceApi(server.client)
-    new = api.V2beta1Experiment(display_name=name, **server.scope)
-    find = functools.partial(experiments.experiment_service_list_experiments, filter=_select(name), **server.scope)
-    return _find_or_create(server, find, experiments.experiment_service_create_experiment, new, "experiment")
+    experiments, new = api.ExperimentServiceApi(server.client), api.V2beta1Experiment(display_name=name, **server.scope)
+    find = functools.partial(experiments.experiment_service_list_experiments, **server.scope)
+    return _find_or_create(server, "experiment", name, find, experiments.experiment_service_create_experiment, new)
+
+
+def _find_or_create(server: Server, kind: str, name: str, find: Callable, make: Callable, body: Any) -> str:
+    """Returns the id of what has this name in a listing, or else of what is created."""
+    named = json.dumps({"predicates": [{"operation": "EQUALS", "key": "display_name", "stringValue": name}]})
+    listed = getattr(call(server.client, find, filter=named), f"{kind}s")
+    if not listed:
+        try:
+            return create(server.client, make, body, f"{kind}_id")
+        except InputError as error:  # 409: another submission has created it since
+            listed = getattr(call(server.client, find, filter=named), f"{kind}s") if "(409" in str(error) else None
+            if not listed:
+                raise
+    return getattr(listed[0], f"{kind}_id")
 
 
 def start_run(
@@ -124,44 +122,36 @@ def list_ended_runs(server: Server, among: Iterable[str]) -> dict[str, str]:
     """Returns how those of the runs that have ended did, by id: SUCCEEDED, FAILED, or CANCELED if they were terminated."""
     ended = {}
     for name in among:
-        try:
+        with contextlib.suppress(InputError):
             run = get_run(server, name)
             if run.state in FINAL:
                 stopped = run.state != "SUCCEEDED" and was_stopped(run, read_workflow(server, name))
                 ended[name] = "CANCELED" if stopped else run.state
-        except InputError:
-            continue
     return ended
 
 
 def close_ended_runs(server: Server) -> list[str]:
     """Ends in MLflow the runs that have ended on a KFP server, since killed pods cannot; returns their ids."""
-    from rlready.tracking.runs import close_dead_runs, find_open_runs
-
     ended = list_ended_runs(server, find_open_runs())
     return sorted(ended) if ended and close_dead_runs(ended) else []
 
 
 def read_workflow(server: Server, run: str) -> dict[str, Any] | None:
     """Returns a run's Argo workflow as its server last saw it, or None if there is none yet."""
-    get = functools.partial(server.client.call_api, f"/apis/v1beta1/runs/{run}", "GET", response_type="object",
-                            _return_http_data_only=True)  # fmt: skip
-    answer = call(server.client, get)
+    answer = get_json(server.client, f"/apis/v1beta1/runs/{run}")
     text = (answer.get("pipeline_runtime") or {}).get("workflow_manifest") if isinstance(answer, dict) else None
     return json.loads(text) if text else None
 
 
 def has_cache(server: Server) -> bool | None:
     """Returns whether a server caches, judging by its newest run; None if unknown."""
-    try:
-        run = find_newest_run(server)
-        workflow = read_workflow(server, run) if run else None
-    except InputError:
-        return None
-    return None if workflow is None else not is_uncached(workflow)
+    with contextlib.suppress(InputError):
+        if (run := find_newest_run(server)) and (workflow := read_workflow(server, run)):
+            return not is_uncached(workflow)
+    return None
 
 
 def was_stopped(run: api.V2beta1Run, workflow: dict[str, Any] | None = None) -> bool:
-    """Returns True if a run was terminated; the server calls it failed in the end."""
-    passed = {entry.state for entry in run.state_history or []} | {run.state}
-    return bool(passed & {*STOPPED} or workflow and is_stopped(workflow))
+    """Returns True if a run was terminated; the server calls it, and its pods, failed in the end."""
+    passed, spec = {entry.state for entry in run.state_history or []} | {run.state}, (workflow or {}).get("spec") or {}
+    return bool(passed & {*STOPPED}) or spec.get("activeDeadlineSeconds") == 0 or "shutdown" in spec

@@ -69,11 +69,11 @@ def connect(host: str | None = None, namespace: str | None = None) -> Server:
     settings.retries = False  # urllib3 would try three times, and follow a redirection to a login page
     settings.ssl_ca_cert = credentials.find_ca()
     client = api.ApiClient(settings)
-    health = call(client, _get_health, client, "v2beta1")
+    health = get_json(client, "/apis/v2beta1/healthz")
     if not isinstance(health, dict) or not health.keys() & {"multi_user", "pipeline_store", "tag_name"}:
         raise InputError(f"{host}: answers, but not as a KFP server does; is it the address of its UI or its API?")
     # Older servers give their version in the older API only.
-    version = health.get("tag_name") or (call(client, _get_health, client, "v1beta1") or {}).get("tag_name", "")
+    version = health.get("tag_name") or (get_json(client, "/apis/v1beta1/healthz") or {}).get("tag_name", "")
     known = read_version(version)
     if known and known < OLDEST:
         raise InputError(f"{host}: KFP {version} is older than 2.16, the first that accepts this pipeline")
@@ -96,18 +96,16 @@ def list_lacks(version: str) -> list[str]:
     return [f"before {newer[0]}.{newer[1]} {lack}" for newer, lack in LACKS.items() if known and known < newer]
 
 
-def _get_health(client: api.ApiClient, version: str, _request_timeout: Any) -> Any:
-    # Not through the generated model, which omits the version.
-    return client.call_api(f"/apis/{version}/healthz", "GET", response_type="object",
-                           _return_http_data_only=True, _request_timeout=_request_timeout)  # fmt: skip
-
-
 def call(client: api.ApiClient, method: Callable, *arguments: Any, **options: Any) -> Any:
     """Returns the server's answer; raises InputError, in one line without credentials, if it refuses or does not answer."""
     credentials.sign(client)
     for again in (True, False):
         try:
-            return _call_once(client, method, *arguments, **options, _request_timeout=TIMEOUT)
+            answer = method(*arguments, **options, _request_timeout=TIMEOUT)
+            # The API never answers with a page, which the generated models would read as an empty object.
+            if not isinstance(answer, bytes) and "text/html" in (client.last_response.getheader("content-type") or ""):
+                raise api.ApiException(status=200, reason="OK")
+            return answer
         except FAILURES as error:
             failure = error
         refusal = _find_refusal(failure)
@@ -117,12 +115,9 @@ def call(client: api.ApiClient, method: Callable, *arguments: Any, **options: An
             raise InputError(f"{client.configuration.host}: {text}")  # not from the failure, which holds headers
 
 
-def _call_once(client: api.ApiClient, method: Callable, *arguments: Any, **options: Any) -> Any:
-    answer = method(*arguments, **options)
-    # The API never answers with a page, which the generated models would read as an empty object.
-    if not isinstance(answer, bytes) and "text/html" in (client.last_response.getheader("content-type") or ""):
-        raise api.ApiException(status=200, reason="OK")
-    return answer
+def get_json(client: api.ApiClient, path: str) -> Any:
+    """Returns the server's answer at a path as JSON: the generated models omit some of its fields."""
+    return call(client, functools.partial(client.call_api, path, "GET", response_type="object", _return_http_data_only=True))
 
 
 def get(server: Server, path: str, query: dict[str, str] | None = None) -> bytes:
@@ -148,7 +143,12 @@ def _find_refusal(error: Exception) -> api.ApiException | None:
 def _describe_failure(client: api.ApiClient, error: Exception) -> str:
     refusal = _find_refusal(error)
     if refusal and refusal.status == 0:
-        return _describe_insecure(one_line(refusal.reason))
+        reason = one_line(refusal.reason)
+        if "mismatch" in reason:
+            return f"its certificate is for another name ({reason}); use that name"
+        if "verify failed" in reason and "expired" not in reason:
+            return f"its certificate is from an unknown CA; set {credentials.CA} to the CA's file ({reason})"
+        return f"no secure connection: {reason}"
     if refusal:
         return _describe_refusal(client, refusal)
     if isinstance(error, urllib3.exceptions.ReadTimeoutError):
@@ -156,14 +156,6 @@ def _describe_failure(client: api.ApiClient, error: Exception) -> str:
     if isinstance(error, (urllib3.exceptions.HTTPError, OSError)):
         return f"cannot be reached ({str(error).rsplit(': ', 1)[-1]}). Inside a cluster: {FORWARD}"
     return f"answers, but not as a KFP server does ({error})"
-
-
-def _describe_insecure(reason: str) -> str:
-    if "mismatch" in reason:
-        return f"its certificate is for another name ({reason}); use that name"
-    if "verify failed" in reason and "expired" not in reason:
-        return f"its certificate is from an unknown CA; set {credentials.CA} to the CA's file ({reason})"
-    return f"no secure connection: {reason}"
 
 
 def _describe_refusal(client: api.ApiClient, error: api.ApiException) -> str:

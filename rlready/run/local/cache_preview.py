@@ -4,7 +4,6 @@ The stages are looked up in the order of pipelines/experiment.py, under the keys
 """
 
 import json
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,21 +18,69 @@ from rlready.stages.gate.stage import arrange
 from rlready.stages.plan.plan import Plan
 
 
-@dataclass
 class CachePreview:
-    """The stages that a run needs, as (stage, candidate)."""
+    """The stages that a run without containers needs, as (stage, candidate): `cached` in a work folder, or `missing`."""
 
-    cached: set[tuple[str, str]] = field(default_factory=set)
-    missing: set[tuple[str, str]] = field(default_factory=set)  # those to compute
-    certain: bool = True  # whether it is known which candidates go on to RL; otherwise all count
+    def __init__(self, work: Path, plan: Plan):
+        self.plan = plan
+        self.cached: set[tuple[str, str]] = set()
+        self.missing: set[tuple[str, str]] = set()
+        self.certain = True  # whether it is known which candidates go on to RL; otherwise all count
+        if not (work / storage.CACHE).is_dir():
+            return
+        from kfp.local.cache import LocalCache
 
-    def estimate_rest(self, plan: Plan) -> float:
-        """Returns the core-seconds of what is missing."""
-        idle = {("sft", c.candidate_id) for c in plan.measured if not c.epochs}
-        several = {(s, c.candidate_id): len(c.kept_epochs or [0]) for c in plan.measured for s in BEFORE_RL}
-        return sum(plan.estimate[stage]["seconds"] * several.get((stage, name), 1) for stage, name in self.missing - idle)
+        from rlready.pipelines.experiment import experiment
 
-    def describe(self, plan: Plan) -> str:
+        self.cache = LocalCache(str(work / storage.CACHE))
+        self.executors = experiment.pipeline_spec.deployment_spec["executors"]
+        data = self._find("curate").get("data")
+        self._find("benchmark", to_json(plan.baseline), data=data)
+        measured: list[Any] = []
+        for candidate in map(to_json, plan.measured):
+            measured.append(self._find("predictors", candidate, **self._find_tuned(candidate, data)).get("predictors_record"))
+        judged = self._find("gate", measured=None if None in measured else measured)
+        for item in judged["approved"] if judged else self._judge(measured):
+            candidate, which = item["candidate"], item["digest"].rpartition("/")[0]
+            tuned = self._find_tuned(candidate, data)
+            given = {"measured_digest": item["digest"], **tuned}
+            trained = self._find("rl", candidate, which, **given)
+            if plan.races:  # it may go on
+                self.certain = False
+                legs = {"before": trained.get("rl_record"), "probe": trained.get("rl_model")}
+                trained = self._find("rl", candidate, which, **given | legs)
+            scored = {"model": trained.get("rl_model"), "before": trained.get("rl_record"), "start": tuned["model"]}
+            self._find("benchmark", candidate, which, data=data, **scored)
+
+    def _find_tuned(self, candidate: str, data: Any) -> dict[str, Any]:
+        """Returns the inputs of a stage that follows SFT."""
+        tuned = self._find("sft", candidate, data=data)
+        return {"data": data, "model": tuned.get("model"), "before": tuned.get("sft_record")}
+
+    def _find(self, stage: str, candidate: str = "", which: str = "", **inputs: Any) -> dict[str, Any]:
+        """Returns the outputs of a stage, none if one of its inputs is missing; `which` is a training's checkpoint."""
+        container = self.executors[f"exec-{stage}"]["container"]
+        inputs |= {"settings": self.plan.settings[stage]} | ({"candidate": candidate} if candidate else {})
+        key = self.cache.compute_key("", name_source(stage), [*container["command"], *container["args"]], inputs)
+        outputs = None if None in inputs.values() else self.cache.get(key)
+        if stage in self.plan.estimate:  # without RL, the benchmark has nothing to do
+            (self.missing if outputs is None else self.cached).add((stage, json.loads(candidate)["candidate_id"] + which))
+        return outputs or {}
+
+    def _judge(self, measured: list[Any]) -> list[dict[str, str]]:
+        """Returns the candidates that go on to RL: as the gate decides if all are measured, otherwise all."""
+        plan = self.plan
+        outcomes = [outcome for artifact in measured if artifact for outcome in read_records(Outcome, artifact.path)]
+        if None not in measured:
+            given = read_settings(plan.settings["gate"])
+            baseline, outcomes = arrange(outcomes, given)
+            verdicts = decide(outcomes, baseline, given.gate, given.trains)  # the run audits other candidates, but as many
+            return list_items(outcome for outcome, verdict in zip(outcomes, verdicts, strict=True) if verdict.proceed)
+        self.certain, known = False, {outcome.candidate.candidate_id: outcome for outcome in outcomes if outcome.sft}
+        unknown = SftRecord([])
+        return list_items(known.get(c.candidate_id, Outcome(c, unknown)) for c in plan.candidates if plan.trains)
+
+    def describe(self) -> str:
         """Returns a line on what is cached and what is left; empty if nothing is cached."""
         if not self.cached:
             return ""
@@ -41,75 +88,10 @@ class CachePreview:
         for stage in CANDIDATE_STAGES:
             found, lacking = (sum(s == stage for s, _ in part) for part in (self.cached, self.missing))
             counts += [f"{found} of {found + lacking} {STAGE_NAMES[stage]}"] if found + lacking else []
-        minutes = int(self.estimate_rest(plan) / 60)
+        idle = {("sft", c.candidate_id) for c in self.plan.measured if not c.epochs}
+        several = {(s, c.candidate_id): len(c.kept_epochs or [0]) for c in self.plan.measured for s in BEFORE_RL}
+        seconds = (self.plan.estimate[stage]["seconds"] * several.get((stage, name), 1) for stage, name in self.missing - idle)
+        minutes = int(sum(seconds) / 60)  # of one core
         left = f"about {minutes:,} core-minutes are left" if minutes else "less than one core-minute is left"
         rest = left if self.missing else "nothing is left"
         return f"{', '.join(counts)}: {rest}{'' if self.certain else ', if every candidate goes on to RL'}"
-
-
-def preview_cache(work: Path, plan: Plan) -> CachePreview:
-    """Returns which stages a run without containers would take from the cache of a work folder."""
-    found = CachePreview()
-    if not (work / storage.CACHE).is_dir():
-        return found
-    cache = _Cache(work, plan, found)
-    data = cache.find("curate").get("data")
-    cache.find("benchmark", to_json(plan.baseline), data=data)
-    measured: list[Any] = []
-    for candidate in map(to_json, plan.measured):
-        measured.append(cache.find("predictors", candidate, **cache.find_tuned(candidate, data)).get("predictors_record"))
-    judged = cache.find("gate", measured=None if None in measured else measured)
-    for item in judged["approved"] if judged else _judge(plan, measured, found):
-        candidate, which = item["candidate"], item["digest"].rpartition("/")[0]
-        tuned = cache.find_tuned(candidate, data)
-        given = {"measured_digest": item["digest"], **tuned}
-        trained = cache.find("rl", candidate, which, **given)
-        if plan.races:  # it may go on
-            found.certain = False
-            legs = {"before": trained.get("rl_record"), "probe": trained.get("rl_model")}
-            trained = cache.find("rl", candidate, which, **given | legs)
-        scored = {"model": trained.get("rl_model"), "before": trained.get("rl_record"), "start": tuned["model"]}
-        cache.find("benchmark", candidate, which, data=data, **scored)
-    return found
-
-
-def _judge(plan: Plan, measured: list[Any], found: CachePreview) -> list[dict[str, str]]:
-    """Returns the candidates that go on to RL: as the gate decides if all are measured, otherwise all."""
-    outcomes = [outcome for artifact in measured if artifact for outcome in read_records(Outcome, artifact.path)]
-    if None not in measured:
-        given = read_settings(plan.settings["gate"])
-        baseline, outcomes = arrange(outcomes, given)
-        verdicts = decide(outcomes, baseline, given.gate, given.trains)  # the run audits other candidates, but as many
-        return list_items(outcome for outcome, verdict in zip(outcomes, verdicts, strict=True) if verdict.proceed)
-    found.certain, known = False, {outcome.candidate.candidate_id: outcome for outcome in outcomes if outcome.sft}
-    unknown = SftRecord([])
-    return list_items(known.get(c.candidate_id, Outcome(c, unknown)) for c in plan.candidates if plan.trains)
-
-
-class _Cache:
-    def __init__(self, work: Path, plan: Plan, found: CachePreview):
-        from kfp.local.cache import LocalCache
-
-        from rlready.pipelines.experiment import experiment
-
-        self.cache, self.plan, self.found = LocalCache(str(work / storage.CACHE)), plan, found
-        self.executors = experiment.pipeline_spec.deployment_spec["executors"]
-
-    def find_tuned(self, candidate: str, data: Any) -> dict[str, Any]:
-        """Returns the inputs of a stage that follows SFT."""
-        tuned = self.find("sft", candidate, data=data)
-        return {"data": data, "model": tuned.get("model"), "before": tuned.get("sft_record")}
-
-    def find(self, stage: str, candidate: str = "", which: str = "", **inputs: Any) -> dict[str, Any]:
-        """Returns the outputs of a stage; none if they, or one of its inputs, are not in the cache.
-
-        `which` tells the checkpoints of one training apart.
-        """
-        container = self.executors[f"exec-{stage}"]["container"]
-        inputs |= {"settings": self.plan.settings[stage]} | ({"candidate": candidate} if candidate else {})
-        key = self.cache.compute_key("", name_source(stage), [*container["command"], *container["args"]], inputs)
-        outputs = None if None in inputs.values() else self.cache.get(key)
-        if stage in self.plan.estimate:  # without RL, the benchmark has nothing to do
-            needed = stage, json.loads(candidate)["candidate_id"] + which
-            (self.found.missing if outputs is None else self.found.cached).add(needed)
-        return outputs or {}

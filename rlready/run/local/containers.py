@@ -60,10 +60,7 @@ def _connect() -> docker.DockerClient:
 
 
 def make_runner(work: Path, run: Path, parameters: dict[str, Any]) -> Any:
-    """Returns kfp.local's runner for containers that see the files of this process and write files that its user owns.
-
-    The containers have the run's folder as a label.
-    """
+    """Returns kfp.local's runner for containers, labelled with the run, that see and write files as this process does."""
     from huggingface_hub.constants import HF_HOME
     from kfp import local
     from kfp.local import docker_task_handler

@@ -14,8 +14,13 @@ import subprocess
 import sys
 import tempfile
 import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
+
+from kfp import local
+from kfp.local import cache
+from kfp.local.cache import LocalCache
 
 from rlready.config import RACE, fold_parameters, parse_parameters
 from rlready.placement import images
@@ -31,12 +36,12 @@ from rlready.tracking.runs import fail_run
 from rlready.training import checkpoints
 
 
-def prepare_environment(work: Path, run: Path, side_by_side: int, image: str | None = None) -> None:
-    """Sets the variables that pipeline and stages read; candidates at a time share the threads."""
+def main(work: Path, run: Path, side_by_side: int, image: str | None = None) -> None:
+    """Runs the experiment of `run/parameters.json`, in containers of an image if one is given."""
     os.environ.pop(images.IMAGE, None)  # without containers, it would hide changes of the source from the cache
     if image:
         os.environ[images.IMAGE] = image
-    threads = str(max(1, (os.cpu_count() or 1) // side_by_side))
+    threads = str(max(1, (os.cpu_count() or 1) // side_by_side))  # candidates at a time share them
     os.environ |= {
         events.FILE: str(run / "events.jsonl"),
         checkpoints.ROOT: str(work / storage.CHECKPOINTS),
@@ -47,80 +52,58 @@ def prepare_environment(work: Path, run: Path, side_by_side: int, image: str | N
         "PYTHONUNBUFFERED": "1",
     }
     run_locks.choose_store(work)
-
-
-def main(work: Path, run: Path, side_by_side: int, image: str | None = None) -> None:
-    """Runs the experiment of `run/parameters.json`, in containers of an image if one is given."""
-    prepare_environment(work, run, side_by_side, image)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     parameters = json.loads((run / storage.PARAMETERS).read_text())
+    os.environ |= {RACE: "yes"} if parameters["race_steps"] else {}
     with run_locks.share(work), run_locks.hold(run):
         try:
+            from rlready.pipelines.experiment import experiment
+
             loads = needs_models(parse_parameters(parameters))
-            with containers.removed_at_end(run) if image else WarmWorker() if loads else contextlib.nullcontext() as worker:
+            with containers.removed_at_end(run) if image else warm_worker() if loads else contextlib.nullcontext() as start:
                 run_locks.close_dead(work)
-                _execute(work, run, parameters, image, worker)
+                cache.LocalCache = make_cache(run / storage.TAKEN, start)  # kfp.local has no public way to set it
+                local.init(
+                    containers.make_runner(work, run, parameters) if image else local.SubprocessRunner(use_venv=False),
+                    pipeline_root=str(work / storage.ARTIFACTS),
+                    enable_caching=True,
+                    cache_root=str(work / storage.CACHE),
+                )
+                experiment(**fold_parameters(parameters))
         except Exception:
             fail_run()
             raise
 
 
-def _execute(work: Path, run: Path, parameters: dict, image: str | None, worker: "WarmWorker | None") -> None:
-    from kfp import local
-    from kfp.local import cache
+@contextlib.contextmanager
+def warm_worker() -> Iterator[Callable[[], None]]:
+    """Yields what starts, once, the process that heavy stages fork from; none is started if launch.SOCKET names one already."""
+    lock, processes = threading.Lock(), list[subprocess.Popen]()
+    shared = os.path.exists(os.environ.get(launch.SOCKET, ""))
+    if not shared:  # tells the stages where it will listen
+        os.environ[launch.SOCKET] = str(Path(tempfile.mkdtemp(prefix="rlready-")) / "worker")
 
-    if parameters["race_steps"]:
-        os.environ[RACE] = "yes"
-    from rlready.pipelines.experiment import experiment
+    def start() -> None:
+        with lock:
+            if not shared and not processes:
+                processes.append(subprocess.Popen([sys.executable, "-m", "rlready.run.worker", os.environ[launch.SOCKET]]))
 
-    cache.LocalCache = make_cache(run / storage.TAKEN, worker)  # kfp.local has no public way to set it
-    local.init(
-        containers.make_runner(work, run, parameters) if image else local.SubprocessRunner(use_venv=False),
-        pipeline_root=str(work / storage.ARTIFACTS),
-        enable_caching=True,
-        cache_root=str(work / storage.CACHE),
-    )
-    experiment(**fold_parameters(parameters))
-
-
-class WarmWorker:
-    """The process that heavy stages fork from; started once there is work that no cache holds, and killed at the end.
-
-    Where launch.SOCKET already names one that serves, the run uses that.
-    """
-
-    def __enter__(self) -> "WarmWorker":
-        """Tells the stages where it will listen."""
-        self.process: subprocess.Popen | None = None
-        self.lock = threading.Lock()
-        self.shared = os.path.exists(os.environ.get(launch.SOCKET, ""))
-        if not self.shared:
-            os.environ[launch.SOCKET] = str(Path(tempfile.mkdtemp(prefix="rlready-")) / "worker")
-        return self
-
-    def start(self) -> None:
-        """Starts it, the first time."""
-        with self.lock:
-            if not self.shared and self.process is None:
-                self.process = subprocess.Popen([sys.executable, "-m", "rlready.run.worker", os.environ[launch.SOCKET]])
-
-    def __exit__(self, *raised: object) -> None:
-        """Ends it."""
-        if self.process:
-            self.process.kill()
+    try:
+        yield start
+    finally:
+        for process in processes:
+            process.kill()
 
 
-def make_cache(taken: Path, worker: WarmWorker | None = None) -> type:
+def make_cache(taken: Path, start_worker: Callable[[], None] | None = None) -> type:
     """Returns kfp.local's cache with the keys of the backend, in which two runs do not compute the same result at a time.
 
     The keys leave out the name that a component got when compiled: one that is used twice is compiled as comp-sft and
     comp-sft-2, and the second loop would not find the SFT of the first. Image, command and arguments are enough.
 
-    Args:
-        taken: File that gets every key that the run looks up, one per line: what `rlready clean` must keep for it.
-        worker: Started at the first heavy stage that is not in the cache.
+    The file `taken` gets every key that the run looks up, one per line: what `rlready clean` must keep for it. `start_worker`
+    is called for each heavy stage that is not in the cache.
     """
-    from kfp.local.cache import LocalCache
 
     class SharedCache(LocalCache):
         def __init__(self, cache_root: str):
@@ -131,7 +114,14 @@ def make_cache(taken: Path, worker: WarmWorker | None = None) -> type:
 
         def compute_key(self, component_name: str, image: str, full_command: list[str], arguments: dict, **rest) -> str:
             key = super().compute_key("", image, full_command, arguments, **rest)
-            self.tasks[key] = _identify_task(component_name, arguments)
+            stage, values = component_name.split("-")[1], json.loads(arguments.get("candidate", "{}"))
+            name = values.get("candidate_id")
+            # RL and the benchmark get a training, for one of its checkpoints.
+            if values.get("kept_epochs") and stage == "rl":
+                name = parse_record(Candidate, values).at(int(arguments["measured_digest"].partition("/")[0])).candidate_id
+            elif values.get("kept_epochs") and stage == "benchmark":
+                name = read_record(Outcome, arguments["before"].path).candidate.candidate_id
+            self.tasks[key] = stage, name
             with taken.open("a") as file:  # candidates run side by side; a line this short is written whole
                 file.write(f"{key}\n")
             return key
@@ -140,8 +130,8 @@ def make_cache(taken: Path, worker: WarmWorker | None = None) -> type:
             held, (stage, candidate) = super().get(key), self.tasks[key]
             if held is None and key not in self.locks:
                 held = self.reserve(key)
-            if held is None and worker and stage in ("curate", *CANDIDATE_STAGES):
-                worker.start()
+            if held is None and start_worker and stage in ("curate", *CANDIDATE_STAGES):
+                start_worker()
             if held is not None and key not in self.asked:
                 events.emit(stage, candidate, "cached")
             self.asked.add(key)
@@ -150,7 +140,7 @@ def make_cache(taken: Path, worker: WarmWorker | None = None) -> type:
         def reserve(self, key: str) -> dict[str, Any] | None:
             """Waits for the result if another run is computing it; if there is none then, this run computes it."""
             lock = open(Path(self.cache_root, f"{key}.lock"), "w")  # noqa: SIM115  closed by `release`
-            if not run_locks.try_lock(lock):
+            if isinstance(run_locks.try_lock(lock), BlockingIOError):
                 name = " of ".join(filter(None, self.tasks[key]))
                 message = f"{name}: another run in this folder is computing it; waiting for its result"
                 events.emit("cache", None, "waiting", message=message)
@@ -170,17 +160,6 @@ def make_cache(taken: Path, worker: WarmWorker | None = None) -> type:
             lock.close()
 
     return SharedCache
-
-
-def _identify_task(component_name: str, arguments: dict[str, Any]) -> tuple[str, str | None]:
-    """Returns the stage and the candidate of a task; RL and the benchmark get a training, for one of its checkpoints."""
-    stage, values = component_name.split("-")[1], json.loads(arguments.get("candidate", "{}"))
-    name = values.get("candidate_id")
-    if values.get("kept_epochs") and stage == "rl":
-        name = parse_record(Candidate, values).at(int(arguments["measured_digest"].partition("/")[0])).candidate_id
-    elif values.get("kept_epochs") and stage == "benchmark":
-        name = read_record(Outcome, arguments["before"].path).candidate.candidate_id
-    return stage, name
 
 
 def _end_with_parent() -> None:

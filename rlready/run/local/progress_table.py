@@ -13,6 +13,7 @@ from rich.text import Text
 
 from rlready.analysis.format import explain_end
 from rlready.records.outcome import AFTER_RL, BEFORE_RL, STAGE_NAMES
+from rlready.runtime.events import show_clock
 from rlready.stages.plan.plan import Plan
 from rlready.stages.plan.this_machine import SIDE_BY_SIDE
 
@@ -49,7 +50,7 @@ class Cell:
         """Returns what the table shows."""
         style = STYLES.get(self.note, STYLES.get(self.state, "dim"))
         if self.state == "running":
-            return Text(f"> {f'{self.share:.0%}' if self.note else _show_clock(time.time() - self.begun)}", style)
+            return Text(f"> {f'{self.share:.0%}' if self.note else show_clock(time.time() - self.begun)}", style)
         done = self.note or f"{self.seconds:.0f} s"
         return Text(done if self.state == "done" else SHOWN[self.state], style)
 
@@ -79,17 +80,15 @@ class ProgressTable:
         """Takes in the new events of a file and returns a line for each that is worth one."""
         if not path.exists():
             return []
-        with path.open() as file:
+        with path.open("rb") as file:
             file.seek(self.offset)
-            lines = file.readlines()
-            if lines and not lines[-1].endswith("\n"):
-                lines.pop()
-            self.offset += sum(len(line.encode()) for line in lines)
-        return [text for line in lines if (text := self.take(json.loads(line)))]
+            lines = file.read().rpartition(b"\n")[:2]  # without a line that is still being written
+        self.offset += sum(map(len, lines))
+        return [text for line in lines[0].splitlines() if (text := self.take(json.loads(line)))]
 
     def take(self, event: dict) -> str | None:
         """Takes in one event; returns a line about it if it is worth one."""
-        stage, state = event["stage"], event["state"]
+        stage, state, row = event["stage"], event["state"], event["candidate"]
         if state == "lost":
             known, self.lost = self.lost, self.lost or event["message"]
             return None if known else self.lost
@@ -99,22 +98,21 @@ class ProgressTable:
             self.written = {name: event[name] for name in ("html", "markdown", "records", "verdicts")}
             return None
         if state == "failed":
-            where = f"{stage} of {event['candidate']}" if event["candidate"] else stage
-            self.failures.append(f"{where}: {event['message']}")
-        if event["candidate"] is None:
-            return self._take_single(event)
-        row = self._find_row(event)
+            self.failures.append(f"{f'{stage} of {row}' if row else stage}: {event['message']}")
+        if row is None:
+            return self._take_single(stage, state, event)
+        # Until the gate has judged, the candidate that is the base model means the base model, which is measured for all.
+        if self.plan.compares_base and not self.judged and row == self.plan.baseline.candidate_id:
+            row = BASELINE
         if state == "decided":
             return self._take_decision(row, event)
-        if (row, stage) not in self.cells:  # the base model has no benchmark if no RL follows
-            return None
-        return self._take_cached(row, stage) if state == "cached" else self._take_candidate(row, event)
+        # The base model has no benchmark if no RL follows.
+        return self._take_candidate(row, stage, event) if (row, stage) in self.cells else None
 
-    def _take_single(self, event: dict) -> str | None:
+    def _take_single(self, stage: str, state: str, event: dict) -> str | None:
         """Takes in an event of a stage that runs once."""
-        stage, state = event["stage"], event["state"]
         if state == "progress":
-            self.current = f"{stage} {_count_share(event):.0%}"
+            self.current = f"{stage} {event['done'] / max(event['total'], 1):.0%}"
             return None
         if stage == "gate":
             self.judged = True
@@ -126,21 +124,27 @@ class ProgressTable:
         self.current = stage if state == "started" else ""
         return None if state == "started" else f"{stage} {'from the cache' if state == 'cached' else state}"
 
-    def _take_candidate(self, row: str, event: dict) -> str | None:
-        stage, state, cell = event["stage"], event["state"], self.cells[row, event["stage"]]
+    def _take_candidate(self, row: str, stage: str, event: dict) -> str | None:
+        state, cell, what = event["state"], self.cells[row, stage], f"{row}: {TITLES[stage]}"
         if state == "started":
             cell.state, cell.begun = "running", event["time"]
         elif state == "progress":
             rate = f"{event['rate']:,.0f}" if event["rate"] >= 10 else f"{event['rate']:.2g}"
-            cell.share, cell.reached, cell.note = _count_share(event), event["time"], f"{rate} {event['unit']}/s"
+            cell.share, cell.reached = event["done"] / max(event["total"], 1), event["time"]
+            cell.note = f"{rate} {event['unit']}/s"
         elif state == "finished":
             cell.state, cell.seconds, cell.note = "done", event["seconds"], ""
-            return f"{row}: {TITLES[stage]} done in {event['seconds']:.0f} s"
+            return f"{what} done in {event['seconds']:.0f} s"
         elif state == "stopped":
-            return f"{row}: {TITLES[stage]} {explain_end(event['message'])}"
+            return f"{what} {explain_end(event['message'])}"
+        elif state == "cached":
+            # The predictors of a training are those of all its checkpoints.
+            rows = [c.candidate_id for c in self.plan.candidates if stage == "predictors" and c.training.candidate_id == row]
+            self._set_waiting("cached", [(one, stage) for one in rows or [row]])
+            return f"{what} from the cache"
         elif state in ("failed", "skipped"):
             cell.state = state
-            return f"{row}: {TITLES[stage]} failed: {event['message']}" if state == "failed" else None
+            return f"{what} failed: {event['message']}" if state == "failed" else None
         return None
 
     def _take_decision(self, row: str, event: dict) -> str:
@@ -153,17 +157,6 @@ class ProgressTable:
                 self.cells[row, later].state = "skipped"
         return f"{row}: {event['decision']}: {event['reason']}"
 
-    def _find_row(self, event: dict) -> str:
-        """Until the gate has judged, the candidate that is the base model means the base model, which is measured for all."""
-        base = self.plan.compares_base and not self.judged and event["candidate"] == self.plan.baseline.candidate_id
-        return BASELINE if base else event["candidate"]
-
-    def _take_cached(self, row: str, stage: str) -> str:
-        """Takes in a result from the cache; the predictors of a training are those of all its checkpoints."""
-        together = [c.candidate_id for c in self.plan.candidates if stage == "predictors" and c.training.candidate_id == row]
-        self._set_waiting("cached", [(one, stage) for one in together or [row]])
-        return f"{row}: {TITLES[stage]} from the cache"
-
     def _set_waiting(self, state: str, places: Iterable[tuple[str, str]]) -> None:
         for place in places:
             if self.cells[place].state == "waiting":
@@ -175,54 +168,43 @@ class ProgressTable:
         Other stages count as the plan estimates them, scaled by how much longer the measured ones took than estimated or,
         until there are some, by how many processes wait for each core.
         """
-        measured = self._measure()
+        measured = defaultdict(list)  # the seconds that stages took, or will take if enough is done to say
+        for place, cell in self.cells.items():
+            if cell.expected is not None and place != INCOMPARABLE:
+                measured[place[1]].append(cell.expected)
         guesses = {stage: entry["seconds"] for stage, entry in self.plan.estimate.items()} | {"gate": 1.0}
         guesses["sft"] *= len(self.plan.candidates) / (len(self.plan.candidates) - len(self.midway))
         known = [(sum(v), len(v) * guesses[s]) for s, v in measured.items() if s in self.plan.estimate]
         scale = sum(k for k, _ in known) / sum(g for _, g in known) if known else self.crowding
         # A stage that runs longer than expected shows how slow the machine is before anything of it is done.
-        begun = [
-            (cell.begun, guesses[s]) for (_, s), cell in self.cells.items() if cell.state == "running" and not cell.expected
-        ]
-        scale = max([scale, *((time.time() - when) / guess for when, guess in begun if guess)])
+        for (_, stage), cell in self.cells.items():
+            if cell.state == "running" and not cell.expected and guesses[stage]:
+                scale = max(scale, (time.time() - cell.begun) / guesses[stage])
         expected = {s: guess * scale for s, guess in guesses.items()} | {s: sum(v) / len(v) for s, v in measured.items()}
         rest = dict.fromkeys(self.rows, 0.0)
         for (row, stage), cell in self.cells.items():
-            whole = cell.expected or expected[stage]
-            if cell.state == "waiting":
-                rest[row] += whole
-            elif cell.state == "running":
-                rest[row] += max(0.0, whole - (time.time() - cell.begun))
+            if cell.state in ("waiting", "running"):
+                done = time.time() - cell.begun if cell.state == "running" else 0.0
+                rest[row] += max(0.0, (cell.expected or expected[stage]) - done)
         # The stages of one candidate follow each other.
         return max(sum(rest.values()) / self.workers, *rest.values())
 
-    def _measure(self) -> dict[str, list[float]]:
-        """Returns the seconds that stages took, or will take if enough is done to say."""
-        found = defaultdict(list)
-        for place, cell in self.cells.items():
-            if cell.expected is not None and place != INCOMPARABLE:
-                found[place[1]].append(cell.expected)
-        return found
-
     def describe_running(self) -> list[str]:
-        """Returns a text for each stage that is running, and for the time left.
-
-        That is an estimate until a candidate has finished each stage that is left: the parts of a stage differ too much.
-        """
+        """Returns a text per running stage, and the time left: an estimate until a candidate has finished each stage left."""
         lines = [self.current] if self.current else []
         for (row, stage), cell in self.cells.items():
             if cell.state == "running":
-                done = f"{cell.share:.0%}, {cell.note}" if cell.note else _show_clock(time.time() - cell.begun)
+                done = f"{cell.share:.0%}, {cell.note}" if cell.note else show_clock(time.time() - cell.begun)
                 lines.append(f"{TITLES[stage]} of {row}: {done}")
         left = {stage for (_, stage), cell in self.cells.items() if cell.state in ("waiting", "running") and stage != "gate"}
         measured = {place[1] for place, cell in self.cells.items() if cell.state == "done" and place != INCOMPARABLE}
         mark = "" if left <= measured else " (estimate)"
-        return [*lines, f"about {_show_clock(self.estimate_rest())} to go{mark}"]
+        return [*lines, f"about {show_clock(self.estimate_rest())} to go{mark}"]
 
     def draw(self) -> Table:
         """Returns the rich table to show, at most 80 columns wide."""
         *running, rest = self.describe_running()
-        caption = "\n".join([*running, f"{_show_clock(time.time() - self.begun)} so far, {rest}"])
+        caption = "\n".join([*running, f"{show_clock(time.time() - self.begun)} so far, {rest}"])
         table = Table(caption=Text(caption), caption_justify="left", pad_edge=False, padding=(0, 1, 0, 0), box=None)
         table.add_column("candidate", no_wrap=True)
         for stage in self.stages:
@@ -231,11 +213,3 @@ class ProgressTable:
             name = row if len(row) <= LONGEST_NAME else f"{row[: LONGEST_NAME // 2 - 1]}…{row[-LONGEST_NAME // 2 :]}"
             table.add_row(Text(name), *(self.cells[row, stage].draw() for stage in self.stages))
         return table
-
-
-def _count_share(event: dict) -> float:
-    return event["done"] / max(event["total"], 1)
-
-
-def _show_clock(seconds: float) -> str:
-    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"

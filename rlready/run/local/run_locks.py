@@ -28,8 +28,7 @@ def hold(run: Path) -> Iterator[None]:
     """Holds the lock of a run until the block ends."""
     path, new = run / LOCK, run / f".{LOCK}"
     with open(new, "w") as file:
-        with contextlib.suppress(OSError):  # a file system without locks, in which no run counts as dead
-            fcntl.flock(file, fcntl.LOCK_EX)
+        try_lock(file)  # on a file system without locks, no run counts as dead
         new.rename(path)  # visible only once it is held
         try:
             yield
@@ -37,15 +36,13 @@ def hold(run: Path) -> Iterator[None]:
             path.unlink()
 
 
-def try_lock(file: IO) -> bool:
-    """Locks an open file; returns False if another process holds its lock. A file system without locks counts as free."""
+def try_lock(file: IO) -> OSError | None:
+    """Locks an open file; returns why not: a BlockingIOError if another process holds its lock, others without locks here."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:
-        pass
-    return True
+    except OSError as error:
+        return error
+    return None
 
 
 @contextlib.contextmanager
@@ -59,19 +56,15 @@ def share(work: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def claim(work: Path) -> Iterator[None]:
-    """Holds the lock of a work folder exclusively; a run that starts meanwhile waits.
-
-    Raises InputError if a run is alive in it, or the file system has no locks.
-    """
+    """Holds a work folder's lock exclusively; raises InputError if a run is alive in it, or the file system has no locks."""
     with open(work / SHARED, "a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+        error = try_lock(file)
+        if isinstance(error, BlockingIOError):
             running = ", ".join(sorted(path.parent.name for path in work.glob(f"*/{LOCK}") if not _is_free(path)))
-            raise InputError(f"{running or 'a run'} is running in {work}; wait until it ends, or stop it") from error
-        except OSError as error:
+            raise InputError(f"{running or 'a run'} is running in {work}; wait until it ends, or stop it")
+        if error:
             unknown = "so it cannot be known whether a run is running in it"
-            raise InputError(f"{work}: this file system has no locks ({error}), {unknown}") from error
+            raise InputError(f"{work}: this file system has no locks ({error}), {unknown}")
         yield
 
 
@@ -85,9 +78,6 @@ def close_dead(work: Path) -> None:
 
 
 def _is_free(path: Path) -> bool:
-    try:
-        with open(path) as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return True
-    except OSError:
-        return False
+    with contextlib.suppress(OSError), open(path) as file:  # the run may have ended meanwhile
+        return try_lock(file) is None
+    return False

@@ -5,7 +5,6 @@ entries name, can be removed: if needed again, they are computed again.
 """
 
 import json
-import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -38,10 +37,7 @@ class Leftovers:
 
 
 def make_private(*folders: Path) -> None:
-    """Creates folders that no other user may enter; existing folders and their files keep their modes.
-
-    Raises InputError if a folder cannot be created.
-    """
+    """Creates folders that no other user may enter; existing ones keep their modes. Raises InputError if that fails."""
     for folder in folders:
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -54,11 +50,7 @@ def measure(folder: Path) -> int:
     try:
         if not folder.is_dir() or folder.is_symlink():
             return folder.lstat().st_size
-        with os.scandir(folder) as entries:
-            return sum(
-                measure(Path(entry.path)) if entry.is_dir(follow_symlinks=False) else entry.stat(follow_symlinks=False).st_size
-                for entry in entries
-            )
+        return sum(map(measure, folder.iterdir()))
     except FileNotFoundError:
         return 0
 
@@ -69,32 +61,26 @@ def find_leftovers(work: Path, keep: int) -> Leftovers:
     Later unfinished runs, which can be resumed, are kept too. Raises InputError if there is no run, or it is unknown what a
     kept run needs.
     """
-    kept, others = _choose_kept(work, keep)
-    keys = {key for run in kept for key in _read_keys(run)}
-    entries = [path for path in sorted((work / CACHE).glob("*")) if path.stem not in keys]
-    needed = {uri for key in keys for uri in _list_outputs(work / CACHE / f"{key}.json")}
-    outputs = [*_find_unneeded(work / ARTIFACTS, needed), *_find_given_up(work / CHECKPOINTS, kept[-1] / PARAMETERS)]
-    return Leftovers(kept, others, entries, outputs, sum(map(measure, entries + outputs)))
-
-
-def _choose_kept(work: Path, keep: int) -> tuple[list[Path], list[Path]]:
-    """Returns the folders of the runs to keep, the newest first, and of the others."""
     begun = sorted(work.glob(f"*/{PARAMETERS}"), key=lambda path: path.stat().st_mtime, reverse=True)
-    runs = [path.parent for path in begun]
-    if not runs:
+    if not begun:
         raise InputError(f"{work}: no run here; --work is the folder of `rlready run`")
+    runs = [path.parent for path in begun]
     finished = [number for number, run in enumerate(runs, 1) if (run / RESULT).exists()]
     count = finished[keep - 1] if len(finished) >= keep else len(runs)
-    return runs[:count], runs[count:]
-
-
-def _read_keys(run: Path) -> list[str]:
-    path = run / TAKEN
-    if path.exists():
-        return path.read_text().split()
-    if (run / RESULT).exists():
-        raise InputError(f"{run.name}: run by an earlier version, so it is not known what it needs; run it again to keep it")
-    return []  # stopped before it looked anything up
+    keys: set[str] = set()
+    for run in runs[:count]:
+        if (run / TAKEN).exists():
+            keys |= {*(run / TAKEN).read_text().split()}
+        elif (run / RESULT).exists():  # otherwise it was stopped before it looked anything up
+            unknown = "run by an earlier version, so it is not known what it needs"
+            raise InputError(f"{run.name}: {unknown}; run it again to keep it")
+    entries = [path for path in sorted((work / CACHE).glob("*")) if path.stem not in keys]
+    outputs = [*_find_unneeded(work / ARTIFACTS, {uri for key in keys for uri in _list_outputs(work / CACHE / f"{key}.json")})]
+    since = begun[count - 1].stat().st_mtime  # later checkpoints may still be resumed
+    for path in sorted((work / CHECKPOINTS).glob("*")):
+        if max(p.stat().st_mtime for p in (path, *path.glob("*"))) < since:
+            outputs.append(path)
+    return Leftovers(runs[:count], runs[count:], entries, outputs, sum(map(measure, entries + outputs)))
 
 
 def _list_outputs(entry: Path) -> Iterator[Path]:
@@ -120,12 +106,4 @@ def _find_unneeded(folder: Path, needed: set[Path]) -> Iterator[Path]:
         if path in above:
             yield from _find_unneeded(path, needed)
         elif path not in needed:
-            yield path
-
-
-def _find_given_up(folder: Path, since: Path) -> Iterator[Path]:
-    """Yields checkpoints written before the oldest kept run began; later ones may still be resumed."""
-    begun = since.stat().st_mtime
-    for path in sorted(folder.glob("*")):
-        if max(p.stat().st_mtime for p in (path, *path.glob("*"))) < begun:
             yield path

@@ -16,8 +16,7 @@ from rlready.records.outcome import Outcome
 from rlready.records.serialization import read_record, write_atomically
 from rlready.runtime import events
 from rlready.stages.report.report import FILES, render_excerpts, write_report, write_verdicts
-from rlready.tracking.log import log_outcomes
-from rlready.tracking.models import register_models
+from rlready.tracking.log import log_outcomes, register_models
 from rlready.tracking.runs import finish_run
 
 

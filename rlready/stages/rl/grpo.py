@@ -21,7 +21,7 @@ from rlready.rewards.reward import reward
 from rlready.sampling.choose import choose_for
 from rlready.sampling.engine import Draw, read_completion
 from rlready.sampling.transformers_engine import TransformersEngine
-from rlready.tracking.stream import stream_training
+from rlready.tracking.log import stream_training
 from rlready.training.processes import count_ranks, divide_batch, is_main
 from rlready.training.trainer import build_arguments, load_trainable
 

@@ -26,7 +26,7 @@ from rlready.records.serialization import identify_work, to_json
 from rlready.runtime.devices import describe_device
 from rlready.runtime.events import tell_once
 from rlready.stats.generalization_loss import mean_loss, measure_losses
-from rlready.tracking.stream import stream_training
+from rlready.tracking.log import stream_training
 from rlready.training.checkpoints import identify_data
 from rlready.training.epochs import locate
 from rlready.training.processes import check_packing, count_ranks, divide_batch, is_main
