@@ -53,11 +53,7 @@ def execute(arguments: argparse.Namespace) -> None:
 
 
 def run_experiment(parameters: dict, name: str, arguments: argparse.Namespace) -> None:
-    """Runs an experiment with kfp.local, shows its progress and result, and ends with the status that the result has.
-
-    `name` begins the name of the run's folder; `arguments` are those of RUNNING. Raises InputError if the input is wrong, a
-    stage failed, or there is no report.
-    """
+    """Runs an experiment with kfp.local in a folder that begins with `name`, shows its result, and ends with its status."""
     from rlready.run.local.containers import find_image  # loads Docker's client
 
     image = [find_image(arguments.image)] if arguments.image else []

@@ -164,8 +164,8 @@ def _check_value(name: str, key: str, value: Any) -> None:
     elif key == "environment":
         for variable, text in value.items():
             check(VARIABLE.fullmatch(str(variable)) and isinstance(text, str), "variables with texts", {variable: text})
-            open_ = not CONFIDENTIAL.search(variable) and not re.search(r"://[^/\s]*@", text)
-            check(open_, "no secrets here; name a Kubernetes secret under secrets", variable)  # without its value, a secret
+            harmless = not CONFIDENTIAL.search(variable) and not re.search(r"://[^/\s]*@", text)
+            check(harmless, "no secrets here; name a Kubernetes secret under secrets", variable)  # without its value, a secret
     elif key == "secrets":
         for secret, variables in value.items():
             check(NAME.fullmatch(str(secret)) and isinstance(variables, dict), "{secret: {key: VARIABLE}}")

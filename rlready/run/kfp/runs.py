@@ -95,11 +95,7 @@ def start_run(
 
 
 def parse_cron(text: str) -> str:
-    """Returns a cron expression as KFP reads it, with seconds first; the usual five fields start at second 0.
-
-    KFP would read five fields as second, minute, hour, day and month (robfig/cron 1.2). Raises InputError if there are not five
-    or six fields of a cron expression.
-    """
+    """Returns a cron expression as KFP reads it (robfig/cron 1.2): seconds first, 0 if there are the usual five fields."""
     fields = text.split()
     if len(fields) not in (5, 6) or not all(re.fullmatch(r"[\d*/,?A-Za-z-]+", field) for field in fields):
         raise InputError(f"--every {text!r}: expected minute, hour, day, month and weekday, e.g. '0 3 * * 1'")

@@ -1,4 +1,4 @@
-"""The contents of a work folder, their size, and what can be removed because no kept run needs it.
+"""The contents of a work folder, their size, and their cleanup: what can be removed because no kept run needs it.
 
 A run records the keys that it looks up in kfp.local's cache. Entries that no kept run looked up, and outputs that only these
 entries name, can be removed: if needed again, they are computed again.
@@ -56,11 +56,7 @@ def measure(folder: Path) -> int:
 
 
 def find_leftovers(work: Path, keep: int) -> Leftovers:
-    """Returns what can be removed from a work folder of which the last finished runs, `keep` of them, are kept.
-
-    Later unfinished runs, which can be resumed, are kept too. Raises InputError if there is no run, or it is unknown what a
-    kept run needs.
-    """
+    """Returns what can be removed from a work folder if the last `keep` finished runs, and later unfinished ones, are kept."""
     begun = sorted(work.glob(f"*/{PARAMETERS}"), key=lambda path: path.stat().st_mtime, reverse=True)
     if not begun:
         raise InputError(f"{work}: no run here; --work is the folder of `rlready run`")
