@@ -69,5 +69,9 @@ def weigh(workflow: Workflow, defaults: dict[str, Any]) -> WorkflowSize:
 
 
 def count_packed_bytes(nodes: dict[str, dict]) -> int:
-    """Returns the size of a workflow's nodes, compressed as Argo does (util/file/fileutil.go:86)."""
-    return len(base64.b64encode(gzip.compress(write_json(nodes).encode(), 6)))
+    """Returns the size of a workflow's nodes, compressed as Argo does (util/file/fileutil.go:86).
+
+    Argo uses pgzip, which compressed the nodes of real runs to 1.11 times what zlib does at its default level, and to at most
+    1.04 times what it does at level 5.
+    """
+    return int(1.04 * len(base64.b64encode(gzip.compress(write_json(nodes).encode(), 5))))

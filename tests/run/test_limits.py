@@ -52,7 +52,7 @@ def test_a_refusal_says_how_many_fit_and_they_do(package, limit):
 
 def test_what_does_not_fit_at_all_says_so(package, monkeypatch):
     monkeypatch.setattr(limits, "WORKFLOW", limits.WHOLE.fixed)
-    with pytest.raises(InputError, match="up to .* KiB, of 148 allowed; shorten the texts"):
+    with pytest.raises(InputError, match="up to .* KiB, of 154 allowed; shorten the texts"):
         limits.check_size(package, load_recipe("laptop", []))
     with pytest.raises(InputError, match=r"parameters: \d+ KiB of JSON, of 20 allowed on a cluster; shorten the texts"):
         limits.check_size(package, load_recipe("laptop", []) | {"sampling_stop": ["a" * 20480]})
@@ -108,6 +108,11 @@ def test_compile_and_submit_refuse_and_write_or_send_nothing(server, monkeypatch
     assert rlready(monkeypatch, "submit", "--image", IMAGE, *MANY) == 2
     assert not any(server.made.values())
     assert capsys.readouterr().err.count("fit: split the sweep") == 2
+    # A workflow with RL for one candidate only would hold more than plan allows.
+    small = ("--set", "sweep_seeds=" + ",".join(map(str, range(11))), "--set", "gate_max_rl_runs=1")
+    assert rlready(monkeypatch, "submit", "--image", IMAGE, *small, "--set", "gate_audit_fraction=0") == 2
+    assert not any(server.made.values())
+    assert "66 candidates, but 64 fit in one run" in capsys.readouterr().err
 
 
 def test_plan_refuses_what_a_cluster_cannot_hold_only_where_the_recipe_goes_to_one(monkeypatch, capsys, tmp_path, limit):

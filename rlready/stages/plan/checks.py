@@ -150,17 +150,22 @@ def check_checkpoints(experiment: Experiment, candidates: list[Candidate]) -> No
             )
 
 
+def check_number(candidates: int) -> None:
+    """Raises InputError if one run cannot have this many candidates."""
+    if candidates > MOST_CANDIDATES:
+        raise InputError(
+            f"sweep: {candidates} candidates, but {MOST_CANDIDATES} fit in one run; split it into runs with the same settings:"
+            " what they share comes from the cache"
+        )
+
+
 def check_candidates(experiment: Experiment, candidates: list[Candidate]) -> None:
     """Raises InputError if the candidates are too many, larger than the data, or cannot be ranked by gate_rank_by."""
     curate, gate = experiment.curate, experiment.gate
     check_checkpoints(experiment, candidates)
     if needs_models(experiment):
         find_benchmarks(list_benchmarks(curate), curate.sources, get_mirror(curate.mirror))  # refuses two of one name
-    if len(candidates) > MOST_CANDIDATES:
-        raise InputError(
-            f"sweep: {len(candidates)} candidates, but {MOST_CANDIDATES} fit in one run; split it into runs with the same"
-            " settings: what they share comes from the cache"
-        )
+    check_number(len(candidates))
     for candidate in candidates:
         if 0 < curate.sft_examples < candidate.examples:
             raise InputError(
