@@ -36,6 +36,8 @@ def follow_to_the_end(kfp: server.Server, run: str) -> None:
     sweep = follow.read_result(kfp, run)
     if sweep:
         print_outcomes(sweep)
+    else:
+        print_result("result", f"only in the report, because {kfp.host} does not serve it; the address of KFP's UI does")
     print_result("report", f"{kfp.locate(f'runs/details/{run}')} (in its graph: the artifact report)")
     if sweep:
         end_with(sweep)

@@ -272,6 +272,25 @@ def test_a_failed_driver_is_reported_with_its_own_log(server):
     assert list_stage_nodes(argo.write())[0].pod == pod
 
 
+def test_a_run_that_fails_before_its_first_stage_ends_with_the_reason_of_its_pods(server):
+    argo = Argo()
+    fault = 'error looking up service account kubeflow/nobody: serviceaccount "nobody" not found'
+    for attempt in range(3):
+        message = f'pods "rlready-x4k9q-system-dag-driver-{attempt}" is forbidden: {fault}'
+        argo.add(f"(0).root-driver({attempt})", "system-dag-driver", "Pod", "Error", message=message)
+    with pytest.raises(InputError) as caught:
+        tell(server, argo.write(), ending="FAILED")
+    assert str(caught.value) == f"the run ended as failed: its pod is forbidden: {fault}"
+
+
+def test_a_run_that_the_server_does_not_know_is_not_said_to_continue(server):
+    connection = kfp.connect()
+    server.failures["/runs/"] = lambda request: request.answer(404, {"message": "Run runs-0 not found"})
+    with pytest.raises(InputError) as caught:
+        list(follow.follow(connection, "runs-0", pause=60))
+    assert str(caught.value) == f"{server.host}: no run runs-0; expected its id or its address in the UI"
+
+
 @pytest.mark.parametrize("known", ["workflow", "history", "state"])
 def test_a_run_that_was_stopped_is_not_twenty_failures(server, known):
     argo = Argo(**({"activeDeadlineSeconds": 0} if known == "workflow" else {}))
@@ -377,7 +396,8 @@ def test_a_run_ends_with_what_its_report_says_and_the_status_of_run(server, monk
     server.ui = False  # the API server alone hands out nothing, and the run succeeded anyway
     finish(server, good)
     assert rlready(monkeypatch, "follow", f"http://elsewhere/#/{PAGE}") == 0
-    assert "0.321" not in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "0.321" not in out and f"only in the report, because {server.host} does not serve it" in out
 
 
 def test_ctrl_c_leaves_the_run_going_and_says_how_to_follow_it_again(server, monkeypatch, capsys):

@@ -7,7 +7,15 @@ from typing import Any
 
 from rlready.analysis.sweep_result import SweepResult, parse_sweep
 from rlready.errors import InputError
-from rlready.run.kfp.nodes import StageNode, count_iterations, is_uncached, list_stage_nodes, read_artifact, read_outputs
+from rlready.run.kfp.nodes import (
+    StageNode,
+    count_iterations,
+    is_uncached,
+    list_faults,
+    list_stage_nodes,
+    read_artifact,
+    read_outputs,
+)
 from rlready.run.kfp.runs import FINAL, UNCACHED, get_run, read_workflow, was_stopped
 from rlready.run.kfp.server import Server
 from rlready.runtime.events import FAILED, FINALISTS, MEASURED, SKIPPED, TRAINED
@@ -19,14 +27,16 @@ MEASURING, PROBING = "measure-candidates", "probe-approved"  # nested pipelines 
 
 def follow(server: Server, run: str, pause: float = 5) -> Iterator[str]:
     """Yields one text per event of a run, asking every `pause` seconds; raises InputError unless it ends successfully."""
-    progress, lost, page = RunProgress(server, run), 0, server.locate(f"runs/details/{run}")
+    progress, lost, seen, page = RunProgress(server, run), 0, False, server.locate(f"runs/details/{run}")
     while True:
         begun = time.monotonic()
         try:
             now, workflow = get_run(server, run), read_workflow(server, run)
-            lost = 0
+            lost, seen = 0, True
         except InputError as error:
             lost += 1
+            if "(404)" in str(error) and not seen:
+                raise InputError(f"{server.host}: no run {run}; expected its id or its address in the UI") from error
             if lost == LOST or "(403)" in str(error):
                 raise InputError(f"{error}\nthe run continues: {page}") from error
             time.sleep(pause)
@@ -42,7 +52,7 @@ def follow(server: Server, run: str, pause: float = 5) -> Iterator[str]:
         raise InputError("the run was terminated")
     if now.state != "SUCCEEDED":
         said = [now.error.message] if now.error and now.error.message else []
-        reasons = "\n".join(progress.failures or said)
+        reasons = "\n".join(progress.failures or list_faults(workflow or {}) or said)
         raise InputError(f"the run ended as {now.state.lower()}: {reasons or page}")
 
 
