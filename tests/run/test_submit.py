@@ -24,7 +24,7 @@ def test_submit_makes_what_is_missing_and_starts_a_run(server, monkeypatch, caps
     (pipeline,), (version,) = server.made["pipelines"], server.made["pipeline_versions"]
     assert pipeline["display_name"] == "rlready" and re.fullmatch(r"laptop-[0-9a-f]{12}", version["name"])
     # The UI shows what comes with the upload, in a panel without a scroll bar.
-    assert "6. gate: When a candidate" in version["description"] == pipeline["description"]
+    assert "`6_gate`: When a candidate" in version["description"] == pipeline["description"]
     assert len(version["description"]) < 1000
     assert [entry["display_name"] for entry in server.made["experiments"]] == ["rlready", "second"]
     first, second = server.made["runs"]
@@ -124,7 +124,8 @@ def close(request):
         ("healthz", lambda r: r.answer(200, {"status": "fine"}), "not as a KFP server does"),
         ("healthz", lambda r: r.answer(200, [1]), "not as a KFP server does"),
         ("healthz", hang, "no answer within 1 seconds"),
-        ("healthz", close, "cannot be reached"),
+        ("healthz", close, r"cannot be reached \(Remote end closed connection without response\)"),
+        ("healthz", lambda r: r.wfile.write(b"\0\0\x18\4\0"), "answers, but not as a web server does"),
         ("/pipelines?", refuse(403, "no"), r"does not allow this \(403\): no"),
         ("/pipelines", lambda r: r.answer(200, b"<html>"), "not as a KFP server does"),
         (

@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from http.client import BadStatusLine
 from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin, urlsplit
@@ -153,8 +154,11 @@ def _describe_failure(client: api.ApiClient, error: Exception) -> str:
         return _describe_refusal(client, refusal)
     if isinstance(error, urllib3.exceptions.ReadTimeoutError):
         return f"no answer within {TIMEOUT[1]} seconds; is this its address?"
+    cause = error.args[-1] if isinstance(error, urllib3.exceptions.ProtocolError) else error
+    if isinstance(cause, BadStatusLine) and not isinstance(cause, OSError):
+        return "answers, but not as a web server does; is this its address?"
     if isinstance(error, (urllib3.exceptions.HTTPError, OSError)):
-        return f"cannot be reached ({str(error).rsplit(': ', 1)[-1]}). Inside a cluster: {FORWARD}"
+        return f"cannot be reached ({str(cause).rsplit(': ', 1)[-1]}). Inside a cluster: {FORWARD}"
     return f"answers, but not as a KFP server does ({error})"
 
 
