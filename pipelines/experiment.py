@@ -204,13 +204,14 @@ def _describe() -> str:
     """Returns the description in KFP's UI, as Markdown for a panel that does not scroll; then every parameter."""
     sections = {field[:1]: name.partition("_")[0] for name, field in name_fields().items()}
     about = {section: (inspect.getdoc(kind) or "").partition(". ")[0].rstrip(".") for section, kind in SECTIONS.items()}
-    numbered = [f"{number}. {name}: {about.get(name, 'all other parameters')}" for number, name in sections.items()]
+    # Not an ordered list, whose numbers the panel does not show.
+    numbered = [f"- `{number}_{name}`: {about.get(name, 'All other parameters')}" for number, name in sections.items()]
     lines = [f"{p.name}: {p.description} (default from: {p.source})" for p in list_parameters().values()]
     texts = "`rlready run --help` and rlready's page docs/reference/parameters.md explain every parameter"
     return "\n".join([
-        f"{build.__doc__}\n\nThe fields of its form are numbered by what they set:\n",
+        f"{build.__doc__}\n\nThe fields of its form, by section:\n",
         *numbered,
-        f"\nEntries called `example` count for nothing: replace them, or leave them. {texts}.\n\nParameters:",
+        f"\nEntries called `example` are ignored; replace one to use it. {texts}.\n\nParameters:",
         *lines,
     ])  # fmt: skip
 

@@ -134,7 +134,9 @@ def test_no_condition_is_in_the_dag_of_its_loop(pipeline):
             assert not any("triggerPolicy" in task for task in inside)
 
 
-def test_the_description_explains_every_parameter(pipeline):
+def test_the_description_explains_every_section_and_parameter(pipeline):
+    for number, section in ((1, "base"), (9, "settings")):  # KFP's panel hides the numbers of an ordered list
+        assert f"\n- `{number}_{section}`: " in pipeline["pipelineInfo"]["description"]
     for parameter in list_parameters().values():
         assert f"{parameter.name}: {parameter.description}" in pipeline["pipelineInfo"]["description"]
 

@@ -28,8 +28,10 @@ def make_sweep(tmp_path):
 
 
 def test_a_report_says_what_was_run_and_sums_it_up(tmp_path):
-    document = compose(make_sweep(tmp_path))
+    document = compose(sweep := make_sweep(tmp_path))
     assert document.title == "mine-1: tiny, 3 candidates"
+    numbered = ORIGIN | {"run": "03aac22a-4f70-4de1-952b-566b1e8e6971"}  # by KFP
+    assert compose(dataclasses.replace(sweep, origin=numbered)).title == "tiny: 3 candidates"
     assert dict(document.origin) == {
         "Run": "mine-1, 2026-11-29, rlready 0.1.0",
         "Base model": "tiny (01234567)",

@@ -35,6 +35,7 @@ from rlready.stages.report.predictor_sections import (
 from rlready.stages.report.samples import describe_excerpts, describe_samples
 from rlready.stages.report.summary import describe_origin, summarize
 from rlready.stats.intervals import MIN_POINTS
+from rlready.tracking.runs import is_kfp
 
 # What the report's stage writes, and the names in a run's folder; the records come last, because they mark a run as finished.
 FILES = {"html": "report.html", "markdown": "report.md", "verdicts": "verdicts.json", "records": "outcomes.json"}
@@ -146,10 +147,11 @@ def _compose(sweep: SweepResult) -> Document:
 
 
 def _name(sweep: SweepResult, candidates: int) -> str:
-    """Returns what tells this experiment from others: its run, its base model and how many candidates it has."""
-    run, what = sweep.origin.get("run"), count(candidates, "candidate")
+    """Returns what tells this experiment from others: its run, unless KFP numbered it, its base model and its candidates."""
+    run, what = sweep.origin.get("run", ""), count(candidates, "candidate")
     model = sweep.parameters.get("base_model", "base model")
-    return f"{run}: {', '.join(filter(None, (model, what)))}" if run else ": ".join(filter(None, (model, what)))
+    named = run and not is_kfp(run)
+    return f"{run}: {', '.join(filter(None, (model, what)))}" if named else ": ".join(filter(None, (model, what)))
 
 
 def write_verdicts(sweep: SweepResult) -> str:
