@@ -18,8 +18,7 @@ from scipy.special import stdtr
 from scipy.stats import pearsonr
 
 from rlready import SweepResult, read_curves
-from rlready.analysis.calibration import BOTH, GATE, FrontierPoint, calibrate
-from rlready.analysis.calibration_run import CalibrationRun, judge, measure_rules, set_up
+from rlready.analysis.calibration import BOTH, GATE, CalibrationRun, FrontierPoint, calibrate, judge, measure_rules, set_up
 from rlready.analysis.comparison import Row, compare, group_settings, list_scores, read_rows
 from rlready.analysis.plateau import look_for_plateau
 from rlready.analysis.policies import rank_by, trace

@@ -10,8 +10,7 @@ import numpy as np
 from analyse import TOLERATED, choose, level_costs
 
 from rlready import SweepResult, read_curves
-from rlready.analysis.calibration import RACE, FrontierPoint, calibrate
-from rlready.analysis.calibration_run import CalibrationRun, judge, measure_rules, set_up
+from rlready.analysis.calibration import RACE, CalibrationRun, FrontierPoint, calibrate, judge, measure_rules, set_up
 from rlready.stats.intervals import draw_clusters
 
 

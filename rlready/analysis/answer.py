@@ -2,10 +2,13 @@
 
 import math
 import statistics
+from collections import defaultdict
 from collections.abc import Sequence
+from operator import attrgetter, itemgetter
 from typing import NamedTuple
 
 from rlready.analysis.comparison import Row, Setting, compare, group_settings, list_scores
+from rlready.analysis.format import name_some, show, show_percent, show_result, show_score, show_verdict
 from rlready.analysis.noise import ScoreNoise, compare_settings
 from rlready.gate.decide import RANKED
 from rlready.gate.lead import GREEDY, Figure, Lead, read_figure
@@ -13,6 +16,7 @@ from rlready.records.verdicts import Standing
 from rlready.stats.ties import reaches
 
 NEARLY_ALL = 0.9  # share of a model's samples that makes its score say nothing
+TRUNCATED, NO_ANSWER, UNCLEAR, NOT_JUDGED = range(4)  # why samples have no answer that was judged
 
 
 class First(NamedTuple):
@@ -27,16 +31,21 @@ class First(NamedTuple):
     level: list[str]
     unknown: list[str]
 
-    @property
-    def sure(self) -> bool:
-        """Whether it is ahead of each of the others beyond chance."""
-        return not self.level and not self.unknown
+    @classmethod
+    def of(cls, name: str, leads: Sequence[tuple[str, Lead]]) -> "First":
+        """Returns how sure it is that one is first, from its leads over all others."""
+        level = [other for other, lead in leads if lead.low is not None and not lead.sure]
+        return cls(name, [other for other, _ in leads], level, [other for other, lead in leads if lead.low is None])
 
-
-def find_first(name: str, leads: Sequence[tuple[str, Lead]]) -> First:
-    """Returns how sure it is that one is first, from its leads over all others."""
-    level = [other for other, lead in leads if lead.low is not None and not lead.sure]
-    return First(name, [other for other, _ in leads], level, [other for other, lead in leads if lead.low is None])
+    def describe(self, clearly: str, highest: str) -> str:
+        """Returns that it is first, or, if that may be chance, has the highest figure, and which ones are not clearly worse."""
+        if not self.level and not self.unknown:
+            whom = self.others[0] if len(self.others) == 1 else f"each of the other {len(self.others)}"
+            return f"{self.name} {clearly}: ahead of {whom} beyond chance."
+        said = [f"{self.name} {highest}."]
+        said += [f"Not clearly worse: {name_some(self.level)}."] if self.level else []
+        said += [f"Whether it is ahead of {name_some(self.unknown)} beyond chance is unknown."] if self.unknown else []
+        return " ".join(said)
 
 
 class Best(NamedTuple):
@@ -59,7 +68,7 @@ def find_best(rows: list[Row], noise: ScoreNoise) -> Best | None:
         return None
     best, *others = finished
     leads = [(other.name, compare_settings(best, other, noise, len(others))) for other in others]
-    return Best(best, find_first(best.name, leads))
+    return Best(best, First.of(best.name, leads))
 
 
 def _list_settings(rows: list[Row], noise: ScoreNoise) -> list[Setting]:
@@ -90,106 +99,115 @@ def find_first_before_rl(rows: list[Row], k: int | None, by: str | None) -> Firs
     if not ordered:
         return None
     first, *others = ordered
-    return find_first(first.name, [(row.name, compare(first, row, by or "pass_at_k", k, len(others))) for row in others])
+    return First.of(first.name, [(row.name, compare(first, row, by or "pass_at_k", k, len(others))) for row in others])
 
 
-def find_greedy_leader(rows: list[Row]) -> tuple[Row, Lead] | None:
+def describe_greedy(rows: list[Row]) -> list[str]:
     """Returns who leads under greedy decoding and by how much, if that is another candidate than under sampling."""
     finished = [row for row, _ in list_scores(rows)]
     known = [(row, score) for row in finished if (score := row.greedy_score) is not None]
     best = finished[0]
-    ahead, top = max(known, key=lambda pair: pair[1], default=(best, 0.0))
+    ahead, top = max(known, key=itemgetter(1), default=(best, 0.0))
     if best.greedy_score is None or reaches(best.greedy_score, top):
-        return None
-    return ahead, compare(ahead, best, GREEDY, comparisons=len(known) - 1)
+        return []
+    lead = compare(ahead, best, GREEDY, comparisons=len(known) - 1)
+    sure = ", beyond chance" if lead.sure else "" if lead.low is None else ", which may be chance"
+    return [f"Under greedy decoding {ahead.name} leads with {show(top)}, by {lead.describe()}{sure}."]
 
 
-class Sharpening(NamedTuple):
-    """The gain over the base model, and how much of it greedy decoding had already."""
-
-    gain: float  # in sampled Pass@1
-    greedy: float  # in greedy Pass@1
-    sure: bool | None  # whether the sampled gain is beyond chance; None if that is unknown
-
-    @property
-    def share(self) -> float:
-        """Share of the sampled gain that is no greedy gain; at most 1."""
-        return 1 - max(0.0, self.greedy) / self.gain
-
-
-def measure_sharpening(best: list[Row], base: Row) -> Sharpening | None:
-    """Returns the gain of a candidate, or of the seeds of a setting; None if greedy Pass@1 is not known before and after."""
+def describe_sharpening(name: str, best: list[Row], base: Row) -> list[str]:
+    """Returns what the best, a candidate or the seeds of a setting, gained, and how much of it greedy decoding had already."""
+    if base.score is None:
+        return []
     pairs = [(compare(row, base), compare(row, base, GREEDY)) for row, _ in list_scores(best)]
-    gains = [(one.ahead, other.ahead) for one, other in pairs if one.ahead is not None and other.ahead is not None]
+    gains = [(sampled.ahead, greedy.ahead) for sampled, greedy in pairs if None not in (sampled.ahead, greedy.ahead)]
     if not gains or len(gains) < len(pairs):
-        return None
-    gain, greedy = (statistics.fmean(values) for values in zip(*gains, strict=True))
-    unknown = any(sampled.low is None for sampled, _ in pairs)
-    return Sharpening(gain, greedy, None if unknown else all(sampled.sure for sampled, _ in pairs))
+        return [f"How much of the gain of {name} is sharpening is unknown: greedy Pass@1 was not measured before and after."]
+    gain, greedy_gain = (statistics.fmean(values) for values in zip(*gains, strict=True))
+    said = f"Over the base model, {name} gained {gain:+z.3f} in sampled and {greedy_gain:+z.3f} in greedy Pass@1"
+    if any(sampled.low is None for sampled, _ in pairs):
+        return [f"{said}."]
+    if not all(sampled.sure for sampled, _ in pairs):
+        return [f"{said}; the sampled gain may be chance."]
+    share = 1 - max(0.0, greedy_gain) / gain  # of the sampled gain, that is no greedy gain
+    if share <= 0:
+        return [f"{said}, so none of it is sharpening."]
+    part = "all" if share == 1 else f"most ({show_percent(share)})" if share > 0.5 else show_percent(share)
+    return [f"{said}: {part} of the sampled gain is sharpening towards answers that greedy decoding already gave."]
 
 
-class Favorite(NamedTuple):
-    """The setting, or candidate, with the highest Pass@1 after SFT."""
-
-    untested: Setting | None  # it, if it has no result of RL
-    most: float  # its Pass@1 after SFT
-    leader: Setting  # the one with the highest Pass@1 after SFT among those with a result
-    led: float  # that one's
-    best: bool  # whether that one is also best after RL
-    lead: Lead  # of the best over the leader
-    unmeasured: int  # settings, or candidates, without a Pass@1 after SFT
-
-
-def find_favorite(rows: list[Row], noise: ScoreNoise) -> Favorite | None:
-    """Returns the favorite after SFT; None if Pass@1 was not measured for the best after RL, or is 0 for all."""
+def describe_favorite(rows: list[Row], noise: ScoreNoise) -> list[str]:
+    """Returns whether the highest Pass@1 after SFT, of settings or candidates, predicted the best result of RL."""
     settings = _list_settings(rows, noise)
-    means = [setting.average(lambda row: row.sft_pass_at_1) for setting in settings]
+    means = [setting.average(attrgetter("sft_pass_at_1")) for setting in settings]
     measured = [(setting, mean) for setting, mean in zip(settings, means, strict=True) if mean is not None]
     best, before = settings[0], means[0]
-    if before is None or not any(mean for _, mean in measured):
-        return None
-    favorite, most = max(measured, key=lambda pair: pair[1])
-    leader, led = max(((setting, mean) for setting, mean in measured if setting.scores), key=lambda pair: pair[1])
-    untested = favorite if not favorite.scores and not reaches(led, most) else None
-    wins = reaches(statistics.fmean(leader.scores), statistics.fmean(best.scores)) or reaches(before, led)
+    if before is None:
+        return ["Whether Pass@1 after SFT predicted this is unknown: it was not measured."]
+    if not any(mean for _, mean in measured):
+        return ["No candidate solved a problem in one try after SFT (T=1), so Pass@1 could not rank them."]
+    favorite, most = max(measured, key=itemgetter(1))
+    leader, led = max((pair for pair in measured if pair[0].scores), key=itemgetter(1))
+    said, among = [], "Among those measured, the" if len(measured) < len(settings) else "The"
+    if not favorite.scores and not reaches(led, most):
+        verdicts = ", ".join(dict.fromkeys(map(show_verdict, favorite.rows)))
+        said.append(
+            f"{among} highest Pass@1 (T=1) after SFT, {show(most)}, belongs to {favorite.name}, which has no result"
+            f" of RL ({verdicts}); how it would have ended is unknown."
+        )
+        among = "Among those with RL, the"
+    if reaches(statistics.fmean(leader.scores), statistics.fmean(best.scores)) or reaches(before, led):
+        return [*said, f"{among} highest Pass@1 (T=1) after SFT, {show(led)}, was also the highest after RL."]
     lead = compare_settings(best, leader, noise)
-    return Favorite(untested, most, leader, led, wins, lead, len(settings) - len(measured))
+    unsure = "" if lead.sure or lead.low is None else ", which may be chance"
+    ended = show_score(leader.rows[0]) if len(leader.rows) == 1 else show_scores(leader)
+    ended = f"{leader.name} led with {show(led)} and ended at {ended}, {lead.describe()} lower{unsure}."
+    return [*said, f"{among} highest Pass@1 (T=1) after SFT was not the highest after RL: {ended}"]
 
 
-CAUSES = TRUNCATED, NO_ANSWER, UNCLEAR, NOT_JUDGED = "truncated", "no answer", "no answer or truncated", "not judged"
+def show_scores(setting: Setting) -> str:
+    """Returns the result of a candidate, or the mean over the seeds of a setting; then greedy Pass@1 if that is known."""
+    (row, _), *others = list_scores(setting.rows)
+    if not others:
+        return show_result(row)
+    deviation, greedy = statistics.stdev(setting.scores), setting.average(attrgetter("greedy_score"))
+    shown = f"{statistics.fmean(setting.scores):.3f} ± {deviation:.3f} (standard deviation over {len(setting.scores)} seeds)"
+    return shown + ("" if greedy is None else f", greedy {greedy:.3f}")
 
 
-class Lost(NamedTuple):
-    """Candidates most of whose samples have no answer that was judged."""
+def describe_lost_answers(rows: list[Row], max_tokens: int | None) -> tuple[list[str], list[str]]:
+    """Returns what to change where nearly all samples have no answer that was judged, after RL or, without a score, before it.
 
-    why: str  # TRUNCATED by the length limit, NO_ANSWER in the right form, UNCLEAR which of these, or NOT_JUDGED
-    names: list[str]  # the candidates
-    all: bool  # whether it is most of the candidates, so that the scores of the run say little
-    share: float  # mean share of samples truncated; or without an answer, if that explains it or fewer are truncated
-    whole: bool  # whether nearly all samples were truncated, or simply have no answer
-
-
-def find_lost_answers(rows: list[Row]) -> list[Lost]:
-    """Returns which candidates lost nearly all answers: after RL, or before it without a score from this run."""
-    shares = []
+    The first sentences are on most of the candidates, so that the scores of the run say little, the others on single ones.
+    """
+    shares = defaultdict(list)
     for row in rows:
-        early = row.score is None or row.elsewhere
-        seen = row.predictors.by_products if early else row.benchmark
-        unjudged = row.predictors.by_products.verifier_unknown if early else row.benchmark.unknown
-        cut, lost = seen.truncated or 0.0, max(seen.truncated or 0.0, seen.unreadable or 0.0)
+        seen = row.shares_before if row.score is None or row.elsewhere else row.shares_after
+        cut, unjudged = seen.truncated or 0.0, seen.not_judged or 0.0
+        lost = max(cut, seen.no_answer or 0.0)
         # A truncated sample has no answer: the form is to blame only if most of the samples without one ended by themselves.
         why = UNCLEAR if seen.truncated is None else TRUNCATED if 2 * cut >= lost else NO_ANSWER
-        why = NOT_JUDGED if (unjudged or 0.0) > lost else why
-        if (seen.truncated, seen.unreadable, unjudged) != (None, None, None):
-            shares.append((row.name, why, cut, max(lost, unjudged or 0.0)))
-    found = []
-    for why in CAUSES:
-        alike = [(name, cut, lost) for name, cause, cut, lost in shares if cause == why]
-        nearly = [entry for entry in alike if entry[2] >= NEARLY_ALL]
-        everywhere = len(alike) > len(rows) / 2 and statistics.fmean(lost for *_, lost in alike) >= NEARLY_ALL
-        if told := alike if everywhere else nearly:
-            cut, lost = statistics.fmean(cut for _, cut, _ in told), statistics.fmean(lost for *_, lost in told)
-            whole = why != TRUNCATED or cut >= NEARLY_ALL
-            share = cut if why == TRUNCATED and whole else lost
-            found.append(Lost(why, [name for name, *_ in told], everywhere, share, whole))
-    return found
+        if seen != (None, None, None):
+            shares[NOT_JUDGED if unjudged > lost else why].append((row.name, cut, max(lost, unjudged)))
+    everywhere, somewhere = [], []
+    for why, alike in sorted(shares.items()):
+        general = len(alike) > len(rows) / 2 and statistics.fmean(lost for *_, lost in alike) >= NEARLY_ALL
+        if not (told := alike if general else [one for one in alike if one[2] >= NEARLY_ALL]):
+            continue
+        names, *columns = zip(*told, strict=True)
+        cut, lost = map(statistics.fmean, columns)
+        mixed = why == TRUNCATED and cut < NEARLY_ALL
+        raised = "sampling_max_tokens" + ("" if max_tokens is None else f" (now {max_tokens})")
+        what = {
+            TRUNCATED: f"were truncated by the length limit{' or have no final answer' * mixed}; raise {raised}.",
+            NO_ANSWER: "have no final answer in the form the prompt asks for; change the prompt or format of the evaluation"
+            " data (curate_sources), or teach the form by SFT.",
+            UNCLEAR: "have no final answer; whether they were truncated is unknown.",
+            NOT_JUDGED: "could not be judged by the verifier, which counts as wrong; rlready samples --unknown shows them.",
+        }[why]
+        if general:
+            share = show_percent(cut if why == TRUNCATED and not mixed else lost)
+            everywhere.append(f"The scores say little: {share} of the samples {what}")
+        else:
+            somewhere.append(f"Nearly all samples of {name_some(names)} {what}")
+    return everywhere, somewhere

@@ -89,13 +89,12 @@ def list_entries(rows: list[Row], base: Row) -> tuple[list[Entry], int]:
     """Returns the costs by stage and kind of device, and the number of runs whose cost was not recorded."""
     costs = [(stage, measure_cost(record)) for stage, record in list_runs(rows, base)]
     costs += [(ELSEWHERE, measure_elsewhere(row)) for row in rows if row.elsewhere]
-    known: dict[tuple[str, str], list[float]] = {}
+    known: dict[tuple[int, str], list[float]] = {}
     for stage, cost in costs:
         if cost:
-            known.setdefault((stage, cost[0]), []).append(cost[1])
-    entries = [Entry(stage, device, len(seconds), math.fsum(seconds)) for (stage, device), seconds in known.items()]
-    order = [*STAGES]
-    return sorted(entries, key=lambda entry: (order.index(entry.stage), entry.device)), sum(cost is None for _, cost in costs)
+            known.setdefault(([*STAGES].index(stage), cost[0]), []).append(cost[1])
+    entries = [Entry([*STAGES][place], kind, len(found), math.fsum(found)) for (place, kind), found in sorted(known.items())]
+    return entries, sum(cost is None for _, cost in costs)
 
 
 def balance(rows: list[Row], base: Row) -> Balance | str:

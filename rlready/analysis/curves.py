@@ -9,18 +9,8 @@ from typing import Any
 
 from rlready.analysis.sweep_result import SweepResult
 from rlready.errors import InputError
+from rlready.records import outcome as records
 from rlready.records.candidate import Candidate
-from rlready.records.outcome import (
-    BenchmarkRecord,
-    Failure,
-    Outcome,
-    PredictorsRecord,
-    RlRecord,
-    SampleStatistics,
-    SftRecord,
-    ValidationPoint,
-    ValidationRecord,
-)
 from rlready.records.verdicts import GateNumbers, Verdict
 from rlready.stats.pass_at_k import summarize_curve
 
@@ -28,11 +18,11 @@ TIMES = ("seconds", "device", "devices")
 COUNTS = ("greedy_pass_at_1", "problem_ids", "groups", "samples", "correct")
 # The parts of an outcome that a row holds, and their fields, as PART_FIELD; the first field is null if there is no such part.
 HELD: dict[str, tuple[Any, tuple[str, ...]]] = {
-    "sft": (SftRecord, ("trajectory",)),
-    "predictors": (PredictorsRecord, ("samples", "generalization_loss", "loss_interval", *COUNTS)),
-    "rl": (RlRecord, ("rewards", "steps", "stopped", "kept_step")),
-    "validation": (ValidationRecord, ("samples", "planned", "problem_ids")),
-    "benchmark": (BenchmarkRecord, ("pass_at_1", "standard_error", *COUNTS)),
+    "sft": (records.SftRecord, ("trajectory",)),
+    "predictors": (records.PredictorsRecord, ("samples", "generalization_loss", "loss_interval", *COUNTS)),
+    "rl": (records.RlRecord, ("rewards", "steps", "stopped", "kept_step")),
+    "validation": (records.ValidationRecord, ("samples", "planned", "problem_ids")),
+    "benchmark": (records.BenchmarkRecord, ("pass_at_1", "standard_error", *COUNTS)),
 }
 SETTING = ("candidate_id", "epochs", "subset", "examples", "learning_rate", "seed", "attempt", "kept_epochs")
 
@@ -77,7 +67,7 @@ def read_curves(path: str | Path) -> list[SweepResult]:
     return found
 
 
-def _flatten(outcome: Outcome) -> dict[str, Any]:
+def _flatten(outcome: records.Outcome) -> dict[str, Any]:
     validation = outcome.rl.validation if outcome.rl else None
     row = {name: getattr(outcome.candidate, name) for name in SETTING}
     row |= {"verdict": outcome.verdict and outcome.verdict.decision, "failure": outcome.failure and outcome.failure.reason}
@@ -89,27 +79,27 @@ def _flatten(outcome: Outcome) -> dict[str, Any]:
     return row | {"validation_points": [{name: point[name] for name in ("step", "correct", "unknown")} for point in points]}
 
 
-def _restore(row: dict[str, Any], k: int | None) -> Outcome:
+def _restore(row: dict[str, Any], k: int | None) -> records.Outcome:
     def read(part: str, **more: Any) -> Any:
         kind, fields = HELD[part]
         values = {name: row[f"{part}_{name}"] for name in (*fields, *TIMES)}
         known = {name: value for name, value in values.items() if value is not None}
         return kind(**known, **more) if fields[0] in known else None
 
-    curve: dict[str, Any] = {"by_products": SampleStatistics(**row["statistics"] or {})}
+    curve: dict[str, Any] = {"by_products": records.SampleStatistics(**row["statistics"] or {})}
     if row["predictors_samples"]:
         counts = (row[f"predictors_{name}"] for name in ("correct", "samples", "groups"))
         curve["curve"], curve["intervals"] = summarize_curve(*counts)
     points = [
-        ValidationPoint(**point, pass_at_1=fmean(point["correct"]) / row["validation_samples"])
+        records.ValidationPoint(**point, pass_at_1=fmean(point["correct"]) / row["validation_samples"])
         for point in row["validation_points"]
     ]
-    return Outcome(
+    return records.Outcome(
         Candidate(**{name: row[name] for name in SETTING}),
         sft=read("sft"),
         predictors=read("predictors", **curve),
         verdict=row["verdict"] and Verdict(row["candidate_id"], row["verdict"], True, "", "audit", numbers=GateNumbers(k=k)),
         rl=read("rl", validation=read("validation", points=points)),
         benchmark=read("benchmark"),
-        failure=row["failure"] and Failure("rl", row["failure"]),
+        failure=row["failure"] and records.Failure("rl", row["failure"]),
     )

@@ -29,18 +29,18 @@ def forecast_race(outcomes: list[Outcome], step: int, experiment: str) -> list[F
 
     The line is not extended, since a race lets only the best go on: below and above all finished runs there is no forecast.
     """
-    finished = find_finished(experiment, None, step)
-    return [_forecast_at(outcome, step, finished) for outcome in outcomes]
-
-
-def _forecast_at(outcome: Outcome, step: int, finished: dict[str, Finished]) -> Forecast:
-    if outcome.failure or (outcome.rl and outcome.rl.stopped):
-        return Forecast(reason="its RL has ended")
-    at, known = find_runner(outcome, step).pass_at_1, [one.predictor for one in finished.values()]
-    made = _forecast(outcome.candidate.candidate_id, at, f"validation_at_step_{step}", finished, seeds=False)
-    if made.made and not (reaches(at, min(known)) and reaches(max(known), at)):
-        return Forecast(reason=f"insufficient data: no finished run was as low, or none as high, at step {step}")
-    return made
+    finished, forecasts = find_finished(experiment, None, step), []
+    known = [one.predictor for one in finished.values()]
+    for outcome in outcomes:
+        if outcome.failure or (outcome.rl and outcome.rl.stopped):
+            forecasts.append(Forecast(reason="its RL has ended"))
+            continue
+        at = find_runner(outcome, step).pass_at_1
+        made = _forecast(outcome.candidate.candidate_id, at, f"validation_at_step_{step}", finished, seeds=False)
+        if made.made and not (reaches(at, min(known)) and reaches(max(known), at)):
+            made = Forecast(reason=f"insufficient data: no finished run was as low, or none as high, at step {step}")
+        forecasts.append(made)
+    return forecasts
 
 
 def _forecast(name: str, at: float | None, predictor: str, finished: dict[str, Finished], seeds: bool = True) -> Forecast:

@@ -3,10 +3,10 @@
 import statistics
 from collections.abc import Sequence
 
-from rlready.analysis.comparison import Interval, Row
-from rlready.gate.lead import Lead, bound_greedy, read_interval
+from rlready.analysis.comparison import Interval, Row, Shares
+from rlready.gate.lead import Lead, read_interval
 from rlready.records.outcome import STAGE_NAMES, BenchmarkRecord, name_end
-from rlready.records.verdicts import Forecast, RaceVerdict
+from rlready.records.verdicts import Forecast
 
 MISSING = "–"
 MOST_NAMES = 4
@@ -70,14 +70,9 @@ def show_result(row: Row) -> str:
     return show_score(row) + ("" if greedy is None else f" (greedy {greedy:.3f})")
 
 
-def show_greedy(share: float | None, problems: int | None) -> str:
-    """Returns the share of problems solved greedily, with its interval if all are of one benchmark."""
-    return show_estimate(share, bound_greedy(share, problems) if share is not None and problems else None)
-
-
-def show_shares(truncated: float | None, no_answer: float | None, not_judged: float | None) -> str:
+def show_shares(lost: Shares) -> str:
     """Returns which shares of the samples were truncated, have no answer and, if any, could not be judged."""
-    known = [("truncated", truncated), ("no answer", no_answer), ("not judged", not_judged or None)]
+    known = [("truncated", lost.truncated), ("no answer", lost.no_answer), ("not judged", lost.not_judged or None)]
     return ", ".join(f"{name} {show_percent(share)}" for name, share in known if share is not None)
 
 
@@ -93,21 +88,11 @@ def show_verdict(row: Row) -> str:
     failed = f"{STAGE_NAMES[row.failure.stage]} failed" if row.failure else ""
     if row.failed_early:
         return failed
-    race = row.outcome.race
-    marks = (
-        ["audited"] * row.verdict.audited
-        + ([] if race is None else describe_race(race))
-        + ([name_end(row.stopped)] if row.stopped else [])
-        + [failed] * bool(failed)
-    )
-    return (row.verdict.decision or MISSING) + "".join(f" ({mark})" for mark in marks)
-
-
-def describe_race(race: RaceVerdict) -> list[str]:
-    """Returns what the race did with a candidate, if it is more than to let it go on; nothing for one that failed before."""
-    if race.place is None:
-        return []
-    return [f"dropped at step {race.step}"] if not race.goes_on else ["race audited"] if race.audited else []
+    race, marks = row.outcome.race, ["audited"] * row.verdict.audited
+    if race and race.place is not None:  # without a place it failed before
+        marks += ["race audited"] * race.audited if race.goes_on else [f"dropped at step {race.step}"]
+    marks += [name_end(row.stopped)] if row.stopped else []
+    return (row.verdict.decision or MISSING) + "".join(f" ({mark})" for mark in (*marks, failed) if mark)
 
 
 def explain_end(reason: str) -> str:

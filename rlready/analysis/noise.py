@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from rlready.analysis.comparison import Row, Setting, compare, group_settings, list_scores
 from rlready.analysis.format import count, name_some
 from rlready.gate.lead import Lead
-from rlready.stats.intervals import LEVEL
-from rlready.stats.variation import Variation, analyse_variance, bound_deviation, find_scattered, pool_deviation
+from rlready.stats.intervals import LEVEL, reach_t
+from rlready.stats.regression import Variation, analyse_variance, bound_deviation, find_scattered, pool_deviation
 
 Scatter = tuple[float, int]  # standard deviation between seeds, pooled over settings, and its degrees of freedom
 
@@ -71,11 +71,9 @@ def compare_means(one: Sequence[float], other: Sequence[float], scatter: Sequenc
     ahead = statistics.fmean(one) - statistics.fmean(other)
     if not all(deviation for deviation, _ in scatter):  # unknown, or 0: seeds that all score alike say nothing about others
         return Lead(ahead)
-    from scipy.special import stdtrit
-
     sizes = len(one), len(other)
     error = math.sqrt(sum(deviation**2 / size for (deviation, _), size in zip(scatter, sizes, strict=True)))
-    spread = float(stdtrit(min(freedom for _, freedom in scatter), 1 - (1 - LEVEL) / 2 / comparisons)) * error
+    spread = reach_t(min(freedom for _, freedom in scatter), 1 - (1 - LEVEL) / comparisons) * error
     return Lead(ahead, ahead - spread, ahead + spread)
 
 

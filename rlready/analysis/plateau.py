@@ -37,18 +37,14 @@ class Plateau:
         """One sentence; empty if nothing is known."""
         if not self.rises:
             return ""
+        found, share = self.all, "the reward did not increase overall"
+        if found.share is not None:
+            late, low, high = (100 * value / found.gain for value in (found.late, found.low, found.high))
+            share = f"{late:z.0f}% [{low:z.0f}%, {high:z.0f}%] of the total reward gain came in the last quarter of training"
         if self.rising:
-            few = "" if self.all.rising else f"; the reward of {name_some(self.alone)} clearly still rose"
-            return f"RL had not converged, so more steps (rl_steps) may change the ranking: {self._share}{few}."
-        return f"RL plateaued: {self._share}." if self.all.level else f"RL may not have converged: {self._share}."
-
-    @property
-    def _share(self) -> str:
-        found = self.all
-        if found.share is None:
-            return "the reward did not increase overall"
-        share, low, high = (100 * value / found.gain for value in (found.late, found.low, found.high))
-        return f"{share:z.0f}% [{low:z.0f}%, {high:z.0f}%] of the total reward gain came in the last quarter of training"
+            few = "" if found.rising else f"; the reward of {name_some(self.alone)} clearly still rose"
+            return f"RL had not converged, so more steps (rl_steps) may change the ranking: {share}{few}."
+        return f"RL plateaued: {share}." if found.level else f"RL may not have converged: {share}."
 
     def list_tags(self) -> dict[str, str]:
         """Returns the sentence as MLflow's tag."""
@@ -132,26 +128,21 @@ def describe_settling(pool: Pool, probes: list[Probe]) -> list[str]:
     last, rho = ranked[-1]
     said = f"from step {after[0][0].step} on" if after else f"at no step up to {last.step}, where it is {rho:.2f}"
     settled = f"Validation ranks the settings as the result does (Spearman at least {SETTLED:g}) {said}."
-    return [settled, *_describe_head_start(pool, ranked)]
-
-
-def _describe_head_start(pool: Pool, ranked: list[tuple[Probe, float]]) -> list[str]:
-    """Says up to which step validation ranks the settings more like SFT Pass@1 than like the result, if it does."""
     before = score_settings(pool.settings, pick_main(None).sft_pass_at_1)
     if before is None:
-        return []
+        return [settled]
     heads = [(probe, rho, spearman(probe.reached, before) or 0.0) for probe, rho in ranked]
-    led = [*itertools.takewhile(lambda one: one[2] > one[1], heads)]
-    if not led:
-        return []
+    if not (led := [*itertools.takewhile(lambda one: one[2] > one[1], heads)]):
+        return [settled]
     probe, rho, head = led[-1]
     interval = bootstrap(
         lambda drawn: resample_spearman(probe.reached, before, drawn) - resample_spearman(probe.reached, pool.scores, drawn),
         range(pool.size),
     )
-    shown = f"{head - rho:+.2f} [{interval[0]:+.2f}, {interval[1]:+.2f}]" if interval else f"{head - rho:+.2f}"
+    shown = f"{head - rho:+.2f}" + (f" [{interval[0]:+.2f}, {interval[1]:+.2f}]" if interval else "")
     sure, rewards = ("", "rewards") if interval and interval[0] > 0 else (", which may be chance", "may reward")
     return [
+        settled,
         f"Up to step {probe.step} it ranks them more like SFT Pass@1 ({head:.2f}) than like the result ({rho:.2f}; difference"
-        f" {shown}{sure}): a race that early {rewards} the head start of SFT."
+        f" {shown}{sure}): a race that early {rewards} the head start of SFT.",
     ]

@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -26,6 +26,11 @@ class Taken(NamedTuple):
     sure: np.ndarray
     tied: np.ndarray
     slots: int
+
+    @classmethod
+    def surely(cls, sure: np.ndarray) -> "Taken":
+        """Takes these; none ties."""
+        return cls(sure, np.zeros(len(sure), dtype=bool), 0)
 
     @property
     def chance(self) -> np.ndarray:
@@ -60,7 +65,7 @@ class Family(NamedTuple):
     """A policy at every budget."""
 
     label: str  # what the plot calls it
-    said: str  # what the report says of it, with a place for the budget
+    said: str  # what the report says of it, with a place for the budget; empty for a draw at random
     policies: list[Policy]  # with a budget of 1, 2, ... settings
 
 
@@ -72,7 +77,7 @@ class Price:
     taken: int  # how many settings got RL to its end
     share: float  # what it cost, as a share of RL and benchmark for all
     regret: float | None  # how far the best that it took ended below the best of all, in expectation; None if it took none
-    interval: Interval | None  # the regret's 95% interval over settings, from `bound_regret`
+    interval: Interval | None  # the regret's 95% interval over settings; None with fewer than 8, or if hardly any draw loses
 
 
 def list_policies(pool: Pool, k: int | None, probes: Sequence[Probe] = (), take: int | None = None) -> list[Policy]:
@@ -121,7 +126,7 @@ def find_gate(pool: Pool) -> Policy | None:
     if any(verdict.mode == "off" or not verdict.decision for of_setting in verdicts for verdict in of_setting):
         return None
     approved = np.array([2 * sum(v.decision == "approved" for v in held) >= len(held) for held in verdicts])
-    return Policy(GATE, (Round(lambda draw: Taken(approved[draw], np.zeros(len(draw), dtype=bool), 0)),))
+    return Policy(GATE, (Round(lambda draw: Taken.surely(approved[draw])),))
 
 
 def rank_by(pool: Pool, predictor: Predictor, most: int, called: str = "") -> Policy | None:
@@ -129,12 +134,10 @@ def rank_by(pool: Pool, predictor: Predictor, most: int, called: str = "") -> Po
 
     The label says `called`, if given, instead of their number.
     """
-    means = score_settings(pool.settings, predictor)
-    if means is None:
+    if (means := score_settings(pool.settings, predictor)) is None:
         return None
-    return Policy(
-        f"Best {called or most} by {predictor.short}", (Round(lambda draw: take_best(means[draw], min(most, len(draw)))),)
-    )
+    rounds = (Round(lambda draw: take_best(means[draw], min(most, len(draw)))),)
+    return Policy(f"Best {called or most} by {predictor.short}", rounds)
 
 
 def draw_some(most: int, called: str = "") -> Policy:
@@ -155,7 +158,7 @@ def race(label: str, probe: Probe, keep: int = 0, before: Policy | None = None) 
     def choose(draw: np.ndarray) -> Taken:
         places, best = np.argsort(np.argsort(probe.places[draw])), draw[probe.places[draw].argmin()]
         goes_on = probe.limits[draw, best] < len(draw)
-        return Taken(goes_on & (places < (keep or len(draw))), np.zeros(len(draw), dtype=bool), 0)
+        return Taken.surely(goes_on & (places < (keep or len(draw))))
 
     return Policy(label, (*(before.rounds if before else ()), Round(choose, probe)), measures=before is not None)
 
@@ -186,21 +189,10 @@ def price(policy: Policy, pool: Pool) -> Price:
     def lose(weights: np.ndarray) -> np.ndarray:
         return np.array([_apply(policy, pool, np.repeat(everyone, times.astype(int)))[2] for times in weights])
 
-    interval = None if math.isnan(regret) else bound_regret(lose, range(pool.size))
+    interval = None if math.isnan(regret) else bootstrap(lose, range(pool.size))
+    # Draws that lose nothing cannot show what other settings would: an interval of 0 alone covers the truth too seldom.
+    interval = interval if interval and interval[1] > TIE else None
     return Price(policy.label, round(taken), share, None if math.isnan(regret) else regret, interval)
-
-
-def bound_regret(lose: Callable[[np.ndarray], np.ndarray], clusters: Sequence[Hashable]) -> Interval | None:
-    """Returns the 95% interval of a regret over settings; None with fewer than 8, or if hardly any draw of them loses.
-
-    Draws that lose nothing cannot show what other settings would: an interval of 0 alone covers the truth too seldom.
-
-    Args:
-        lose: Takes how often each point is in a draw, draws x points, and returns the regret of each draw.
-        clusters: The setting of each point.
-    """
-    found = bootstrap(lose, clusters)
-    return found if found and found[1] > TIE else None
 
 
 def trace(pool: Pool, policies: list[Policy]) -> list[tuple[float, float]]:
@@ -208,13 +200,20 @@ def trace(pool: Pool, policies: list[Policy]) -> list[tuple[float, float]]:
     return [(share, regret) for share, _, regret in (_apply(policy, pool, np.arange(pool.size)) for policy in policies)]
 
 
-def pick_cheap(pool: Pool, families: list[Family]) -> list[str]:
-    """Returns in words the policies that lose little at a small part of the cost, at the smallest budget that suffices."""
-    traced = [(family.said, enumerate(trace(pool, family.policies), 1)) for family in families if family.said]
-    enough = [
-        (said, next((most for most, (cost, lost) in ends if cost <= AFFORDED and lost <= LOST), 0)) for said, ends in traced
-    ]
-    return [said.format(most) for said, most in enough if most]
+def describe_cheap(pool: Pool, families: list[Family]) -> list[str]:
+    """Returns which policies lose little at a small part of the cost, each at the smallest budget that suffices."""
+    found = []
+    for family in [one for one in families if one.said]:
+        ends = enumerate(trace(pool, family.policies), 1)
+        if most := next((most for most, (cost, lost) in ends if cost <= AFFORDED and lost <= LOST), 0):
+            found.append(family.said.format(most))
+    limits = f"at most {100 * AFFORDED:.0f}% of the {name_cost(pool)} of RL for all, with a regret of at most {LOST:g}"
+    said = [f"In hindsight, these choices would have had {limits}: {', '.join(found) or 'none, at any budget'}."]
+    if not pool.priced:
+        said.append(
+            "Not all costs were recorded on one kind of device, so every RL run counts the same here and predictors count 0."
+        )
+    return said
 
 
 def name_cost(pool: Pool) -> str:
@@ -226,7 +225,7 @@ def _apply(policy: Policy, pool: Pool, draw: np.ndarray) -> tuple[float, float, 
     """Returns (share of the cost, settings taken, regret) of a policy on a draw of settings; without any the regret is nan."""
     scores, full = pool.scores[draw], pool.full[draw]
     paid, held = np.zeros(len(draw)), np.arange(len(draw))
-    taken = Taken(np.ones(len(draw), dtype=bool), np.zeros(len(draw), dtype=bool), 0)
+    taken = Taken.surely(np.ones(len(draw), dtype=bool))
     for one in policy.rounds:
         if not len(left := held[taken.list_places()]):
             break

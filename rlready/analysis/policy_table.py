@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,14 +52,13 @@ def score_policies(sweeps: Sequence[SweepResult], files: Sequence[str] = (), tak
     if take < 0:
         raise InputError(f"take: a policy cannot take {take} candidates; use 0 for a third of them")
     pools = [_make_pool(sweep) for sweep in sweeps]
-    found: dict[str, dict[Any, list[tuple[float, float]]]] = {}
+    found: dict[str, dict[Any, list[tuple[float, float]]]] = defaultdict(lambda: defaultdict(list))
     for number, (sweep, (pool, k)) in enumerate(zip(sweeps, pools, strict=True)):
-        probes = find_probes(pool)
+        draw, probes = sweep.parameters.get("curate_seed", number), find_probes(pool)
         policies = list_policies(pool, k, probes, take)
         ends = dict(zip([policy.label for policy in policies], trace(pool, policies), strict=True))
-        ends |= {Path(file).stem: replay(_load(file), pool, probes) for file in files}
-        for label, end in ends.items():
-            found.setdefault(label, {}).setdefault(sweep.parameters.get("curate_seed", number), []).append(end)
+        for label, end in (ends | {Path(file).stem: replay(_load(file), pool, probes) for file in files}).items():
+            found[label][draw].append(end)
     draws = max(map(len, found.values()))
     means = {label: np.array([np.mean(end, 0) for end in ends.values()]) for label, ends in found.items() if len(ends) == draws}
     most = max(float(np.ptp(pool.scores)) for pool, _ in pools)
@@ -92,16 +92,20 @@ def replay(choose: Choose, pool: Pool, probes: Sequence[Probe]) -> tuple[float, 
 
 def _describe(pool: Pool, stops: list[int], reached: np.ndarray) -> list[dict[str, Any]]:
     """Returns what is known of each candidate once it is trained up to the steps reached."""
-    known = []
-    for (row,), step in zip((setting.rows for setting in pool.settings), reached.tolist(), strict=True):
-        before = row.predictors
-        setting = {name: getattr(row.candidate, name) for name in ("epochs", "subset", "examples", "learning_rate")}
-        counts = {"samples": before.samples, "correct": before.correct, "pass_at": {str(int(k)): p for k, p in row.curve}}
-        losses = {"loss": row.loss, "losses": row.trajectory}
-        during = {"rewards": row.rewards, "validation": row.validated}
-        seen = {name: [pair for pair in pairs if pair[0] <= step] for name, pairs in during.items()}
-        known.append({"name": row.name, "trained": step} | setting | counts | losses | seen)
-    return known
+    return [
+        {
+            "name": row.name,
+            "trained": step,
+            **{name: getattr(row.candidate, name) for name in ("epochs", "subset", "examples", "learning_rate")},
+            **{name: getattr(row.predictors, name) for name in ("samples", "correct")},
+            "pass_at": {str(int(k)): share for k, share in row.curve},
+            "loss": row.loss,
+            "losses": row.trajectory,
+            "rewards": [pair for pair in row.rewards if pair[0] <= step],
+            "validation": [pair for pair in row.validated if pair[0] <= step],
+        }
+        for (row,), step in zip((setting.rows for setting in pool.settings), reached.tolist(), strict=True)
+    ]
 
 
 def _make_pool(sweep: SweepResult) -> tuple[Pool, int | None]:

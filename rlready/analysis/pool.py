@@ -2,6 +2,7 @@
 
 import bisect
 import dataclasses
+import functools
 import itertools
 import math
 import statistics
@@ -94,22 +95,18 @@ def explain_no_pool(rows: list[Row]) -> str:
 def make_pool(settings: list[Setting], base: Row, label: str) -> Pool:
     """Returns the settings with what each costs and comes to, all of whose candidates have finished RL."""
     members = [row for setting in settings for row in setting.rows]
-    # What candidates without SFT share with the base model is measured once.
-    records = [None if row.outcome.predictors == base.outcome.predictors else row.outcome.predictors for row in members]
-    costs: list[list[Cost | None]] = [
-        [*measure_rl(row), FREE][:2] + [measure_cost(record) if record else FREE]
-        for row, record in zip(members, records, strict=True)
-    ]
+    costs: dict[str, list[Cost | None]] = {}
+    for row in members:
+        record = row.outcome.predictors
+        # What candidates without SFT share with the base model is measured once.
+        own = record is not None and record != base.outcome.predictors
+        costs[row.name] = [*measure_rl(row), FREE][:2] + [measure_cost(record) if own else FREE]
     shared = measure_cost(base.outcome.predictors)
-    everything = [shared, *(cost for parts in costs for cost in parts)]
+    everything = [shared, *itertools.chain(*costs.values())]
     priced = None not in everything and len({cost[0] for cost in everything if cost and cost[1]}) == 1
-    by_row = {
-        row.name: tuple(cost[1] if cost else 0.0 for cost in parts) if priced else (1.0, 0.0, 0.0)
-        for row, parts in zip(members, costs, strict=True)
-    }
 
     def price_part(part: int) -> np.ndarray:
-        return average(settings, lambda row: by_row[row.name][part])
+        return average(settings, lambda row: (costs[row.name][part] or FREE)[1] if priced else float(part == 0))
 
     rl, benchmark, measured = map(price_part, range(3))
     scores = np.array([statistics.fmean(setting.scores) for setting in settings])
@@ -157,10 +154,8 @@ def _merge_seeds(setting: Setting, step: int) -> Runner:
     runners = [find_runner(row.outcome, step) for row in setting.rows]
     if any(runner.problem_ids != runners[0].problem_ids for runner in runners):
         raise InputError(f"{setting.name}: its seeds were validated on other problems")
-    correct, unknown = (
-        [sum(counts) for counts in zip(*(getattr(runner.point, name) for runner in runners), strict=True)]
-        for name in ("correct", "unknown")
-    )
+    counts = ([getattr(runner.point, name) for runner in runners] for name in ("correct", "unknown"))
+    correct, unknown = ([*map(sum, zip(*lists, strict=True))] for lists in counts)
     point = ValidationPoint(step, correct, unknown=unknown)
     return Runner(setting.name, point, runners[0].problem_ids, sum(runner.samples for runner in runners))
 
@@ -169,12 +164,13 @@ def _measure_limits(runners: list[Runner]) -> np.ndarray:
     """Returns in a race of up to how many each is clearly behind each other one; the more race, the wider the intervals."""
     size = len(runners)
     limits = np.zeros((size, size), dtype=int)
-    for i, j in itertools.permutations(range(size), 2):
 
-        def is_level(count: int, one: Runner = runners[i], other: Runner = runners[j]) -> bool:
-            high = measure_race_lead(one, other, math.comb(count, 2)).high
-            return high is None or high >= 0
+    def is_level(one: Runner, other: Runner, racing: int) -> bool:
+        high = measure_race_lead(one, other, math.comb(racing, 2)).high
+        return high is None or high >= 0
 
-        if runners[i].pass_at_1 < runners[j].pass_at_1:
-            limits[i, j] = size if not is_level(size) else 1 + bisect.bisect_left(range(2, size + 1), True, key=is_level)
+    for (i, one), (j, other) in itertools.permutations(enumerate(runners), 2):
+        if one.pass_at_1 < other.pass_at_1:
+            level = functools.partial(is_level, one, other)
+            limits[i, j] = 1 + bisect.bisect_left(range(2, size + 1), True, key=level) if level(size) else size
     return limits

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from typing import NamedTuple
 
 import numpy as np
@@ -55,13 +56,9 @@ def label_pass_at(k: int | None) -> str:
 
 def pick_main(k: int | None) -> MainPredictors:
     """Returns the predictors that the paper compares, at the gate's k."""
-
-    def at_k(row: Row) -> float | None:
-        return row.pass_at_k
-
-    label = label_pass_at(k)
+    label, at_k = label_pass_at(k), attrgetter("pass_at_k")
     return MainPredictors(
-        Predictor("SFT Pass@1 (T=1)", (lambda row: row.sft_pass_at_1,)),
+        Predictor("SFT Pass@1 (T=1)", (attrgetter("sft_pass_at_1"),)),
         Predictor(label, (at_k,)),
         Predictor("Minus generalization loss (random subsets)", (_minus_loss,), restricted=True),
         Predictor(f"{label} and loss (random subsets)", (at_k, _minus_loss), restricted=True),
@@ -93,16 +90,12 @@ def list_predictors(rows: list[Row], k: int | None) -> list[Predictor]:
         *losses,
         Predictor("Entropy", (lambda row: row.predictors.by_products.entropy,)),
         Predictor("Answer diversity", (lambda row: row.predictors.by_products.diversity,)),
-        Predictor("Minus zero-variance share", (lambda row: _negate(row.zero_variance),)),
+        Predictor("Minus zero-variance share", (lambda row: None if (share := row.zero_variance) is None else -share,)),
     ]
 
 
 def _minus_loss(row: Row) -> float | None:
-    return _negate(row.loss)
-
-
-def _negate(value: float | None) -> float | None:
-    return None if value is None else -value
+    return None if row.loss is None else -row.loss
 
 
 def mixes_subsets(rows: list[Row]) -> bool:

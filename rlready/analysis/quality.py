@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from rlready.analysis.comparison import Interval, Row, Setting, group_settings, list_scores
+from rlready.analysis.comparison import Interval, Row, group_settings, list_scores
 from rlready.analysis.noise import ScoreNoise, compare_means, compare_settings
 from rlready.analysis.policies import measure_regret, take_best
 from rlready.analysis.predictor import Predictor, pick_main, score_rows, score_settings, select_finished
@@ -22,7 +22,7 @@ from rlready.stats.correlation import (
     split_r_squared,
 )
 from rlready.stats.intervals import MIN_POINTS, bootstrap, bound_share
-from rlready.stats.variation import find_scattered, pool_deviation
+from rlready.stats.regression import find_scattered, pool_deviation
 
 
 @dataclass(frozen=True)
@@ -60,28 +60,23 @@ def judge_predictor(rows: list[Row], predictor: Predictor) -> Quality:
     )
 
 
-@dataclass(frozen=True)
-class Difference:
-    """How much better a predictor ranks than another, on the candidates that have both."""
+def compare_predictors(
+    rows: list[Row], one: Predictor, other: Predictor
+) -> tuple[int, float | None, float | None, Interval | None]:
+    """Compares two predictors on the candidates that have both, in the same bootstrap samples.
 
-    points: int  # those candidates
-    spearman: float | None  # of the one
-    other: float | None  # of the other
-    interval: Interval | None  # paired bootstrap interval of the difference
-
-
-def compare_predictors(rows: list[Row], one: Predictor, other: Predictor) -> Difference:
-    """Compares two predictors on the same candidates, in the same bootstrap samples."""
+    Returns the number of these candidates, Spearman's correlation of the one and the other, and the paired interval of the
+    difference.
+    """
     if one.restricted:
         other = other.restrict()
     finished = select_finished(rows, one, other)
     x, z = score_rows(finished, one), score_rows(finished, other)
     y, clusters = [score for _, score in list_scores(finished)], [row.setting for row in finished]
-    correlations = spearman(x, y), spearman(z, y)
-    interval = None
-    if None not in correlations:
+    mine, theirs, interval = spearman(x, y), spearman(z, y), None
+    if mine is not None and theirs is not None:
         interval = bootstrap(lambda w: resample_spearman(x, y, w) - resample_spearman(z, y, w), clusters)
-    return Difference(len(finished), *correlations, interval)
+    return len(finished), mine, theirs, interval
 
 
 @dataclass(frozen=True)
@@ -153,27 +148,25 @@ def find_reversals(rows: list[Row]) -> Reversals | None:
     seeds that scatter alike, so settings that scatter more are left out.
     """
     known = [s for s in group_settings(rows) if s.scores and all(row.sft_pass_at_1 is not None for row in s.rows)]
-    values = [(_list_before(setting), setting.scores) for setting in known]
+    values = []
+    for setting in known:
+        before = [value for row in setting.rows if (value := row.sft_pass_at_1) is not None]
+        # Without SFT the seeds share one measurement, which says nothing about the noise between them.
+        values.append((before[:1] if setting.rows[0].candidate.is_base else before, setting.scores))
     apart = {number for phase in (0, 1) for number in find_scattered([both[phase] for both in values])}
     settings = [(known[number].name, *both) for number, both in enumerate(values) if number not in apart]
-    before, after = pool_deviation([one[1] for one in settings]), pool_deviation([one[2] for one in settings])
+    noise_before, noise_after = pool_deviation([one[1] for one in settings]), pool_deviation([one[2] for one in settings])
     pairs = list(itertools.combinations(settings, 2))
-    if before is None or after is None:
+    if noise_before is None or noise_after is None:
         return None
     found = []
     for pair in pairs:
         (one, one_before, one_after), (other, other_before, other_after) = sorted(pair, key=lambda s: -statistics.fmean(s[1]))
-        lead = compare_means(one_before, other_before, [before] * 2, len(pairs))
-        loss = compare_means(other_after, one_after, [after] * 2, len(pairs))
+        lead = compare_means(one_before, other_before, [noise_before] * 2, len(pairs))
+        loss = compare_means(other_after, one_after, [noise_after] * 2, len(pairs))
         if lead.sure and loss.sure:
             found.append(Reversal(one, other, lead.ahead or 0.0, loss.ahead or 0.0))
     return Reversals(sorted(found, key=lambda pair: -pair.loss), len(pairs), [known[number].name for number in sorted(apart)])
-
-
-def _list_before(setting: Setting) -> list[float]:
-    """SFT Pass@1 of the seeds; without SFT they share one measurement, which says nothing about the noise between them."""
-    values = [value for row in setting.rows if (value := row.sft_pass_at_1) is not None]
-    return values[:1] if setting.rows[0].candidate.is_base else values
 
 
 @dataclass(frozen=True)

@@ -76,20 +76,17 @@ def record_elsewhere(sweep: SweepResult, results: dict[str, ElsewhereRecord]) ->
 
     Raises InputError if a candidate has a result of this run, or failed before RL: then there is no checkpoint to train.
     """
-    faults = []
+    faults, outcomes = [], []
     for outcome in sweep.outcomes:
-        name = outcome.candidate.candidate_id
+        name, failure = outcome.candidate.candidate_id, outcome.failure
         if name in results and outcome.benchmark:
             faults.append(f"{name}: this run already has a result of RL; leave it out")
-        elif name in results and outcome.failure and outcome.failure.stage in BEFORE_RL:
-            failed = f"{STAGE_NAMES[outcome.failure.stage]} failed"
+        elif name in results and failure and failure.stage in BEFORE_RL:
+            failed = f"{STAGE_NAMES[failure.stage]} failed"
             faults.append(f"{name}: {failed} in this run, so there is no checkpoint to train; leave it out")
+        outcomes.append(dataclasses.replace(outcome, elsewhere=results.get(name, outcome.elsewhere)))
     if faults:
         raise InputError("\n".join(faults))
-    outcomes = [
-        dataclasses.replace(outcome, elsewhere=results.get(outcome.candidate.candidate_id, outcome.elsewhere))
-        for outcome in sweep.outcomes
-    ]
     return dataclasses.replace(sweep, outcomes=outcomes)
 
 
@@ -112,29 +109,24 @@ def list_items(outcomes: Iterable[Outcome]) -> list[dict[str, str]]:
 def add_results(sweep: SweepResult, results: list[Outcome], scored: Outcome | None = None) -> SweepResult:
     """Returns the sweep, as gate or race judged it, with the results of RL and, at the end, the base model's benchmark.
 
-    Raises InputError if a result belongs to no candidate.
+    A result from another engine or precision than the base model's becomes a failure of its benchmark. Raises InputError if one
+    belongs to no candidate.
     """
     found = {outcome.candidate.candidate_id: outcome for outcome in sweep.outcomes}
     for result in results:
         name = result.candidate.candidate_id
         if name not in found:
             raise InputError(f"{name}: has a result, but was not measured")
-        result = _refuse_another_engine(result, scored) if scored else result
+        engines = [outcome.benchmark.engine if outcome and outcome.benchmark else "" for outcome in (result, scored)]
+        if all(engines) and engines[0] != engines[1]:
+            reason = f"{engines[0]} scored it, and {engines[1]} the base model: scores of two engines are not comparable"
+            result = dataclasses.replace(result, benchmark=None, failure=Failure("benchmark", reason))
         after = {part: getattr(result, part) for part in ("rl", "benchmark", "effect", "failure")}
         found[name] = dataclasses.replace(found[name], **after, links=found[name].links | result.links)
     baseline = sweep.baseline
     if baseline and scored:
         baseline = dataclasses.replace(baseline, benchmark=scored.benchmark, links=baseline.links | scored.links)
     return dataclasses.replace(sweep, outcomes=list(found.values()), baseline=baseline)
-
-
-def _refuse_another_engine(result: Outcome, scored: Outcome) -> Outcome:
-    """Turns a result from another engine or precision than the base model's into a failure of its benchmark."""
-    engines = [outcome.benchmark.engine if outcome.benchmark else "" for outcome in (result, scored)]
-    if not all(engines) or engines[0] == engines[1]:
-        return result
-    reason = f"{engines[0]} scored it, and {engines[1]} the base model: scores of two engines are not comparable"
-    return dataclasses.replace(result, benchmark=None, failure=Failure("benchmark", reason))
 
 
 def check_ran(outcomes: list[Outcome]) -> None:

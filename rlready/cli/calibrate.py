@@ -3,8 +3,7 @@
 import argparse
 from pathlib import Path
 
-from rlready.analysis.calibration import GATE, TOLERATED, FrontierPoint, calibrate, propose
-from rlready.analysis.calibration_run import MOST_RISE, set_up
+from rlready.analysis.calibration import GATE, MOST_RISE, TOLERATED, FrontierPoint, calibrate, propose, set_up
 from rlready.analysis.comparison import read_rows
 from rlready.analysis.format import count, show_estimate
 from rlready.analysis.noise import describe_small_spread, measure_noise
@@ -68,26 +67,23 @@ def _read_run(name: str, arguments: argparse.Namespace) -> SweepResult:
 
 
 def _print_frontier(steps: list[FrontierPoint]) -> None:
-    columns = ["rule", "regret allowed", "cost", "regret", "random, same cost", "over base", "rise", "budget", "by"]
-    raced = any(step.kind != GATE for step in steps)
-    rows = []
+    lines = []
     for step in steps:
         rule = step.rule
-        cells = [
-            step.kind,
-            f"{step.tolerated:g}",
-            show_estimate(step.share, step.share_interval),
-            show_estimate(step.regret, step.regret_interval, 3),
-            f"{step.drawn:.3f}",
-            "-" if rule.lead == -1 else f"{rule.lead:+.3f}",
-            "-" if rule.rise == MOST_RISE else f"{rule.rise:.3f}",
-            "-" if rule.budget == 1 else f"{rule.budget:g}",
-            "-" if rule.budget == 1 else rule.rank_by,
-            f"{rule.race_steps or '-'}",
-            "-" if rule.race_keep == 1 else f"{rule.race_keep:g}",
-        ]
-        rows.append(cells if raced else cells[: len(columns)])
-    print_table(columns + ["race at", "keep"] * raced, rows, 180)
+        cells = {
+            "rule": step.kind,
+            "regret allowed": f"{step.tolerated:g}",
+            "cost": show_estimate(step.share, step.share_interval),
+            "regret": show_estimate(step.regret, step.regret_interval, 3),
+            "random, same cost": f"{step.drawn:.3f}",
+            "over base": "-" if rule.lead == -1 else f"{rule.lead:+.3f}",
+            "rise": "-" if rule.rise == MOST_RISE else f"{rule.rise:.3f}",
+            "budget": "-" if rule.budget == 1 else f"{rule.budget:g}",
+            "by": "-" if rule.budget == 1 else rule.rank_by,
+        }
+        race = {"race at": f"{rule.race_steps or '-'}", "keep": "-" if rule.race_keep == 1 else f"{rule.race_keep:g}"}
+        lines.append(cells | (race if any(one.kind != GATE for one in steps) else {}))
+    print_table([*lines[0]], [[*cells.values()] for cells in lines], 180)
 
 
 def _print_races(sweep: SweepResult, name: str) -> None:

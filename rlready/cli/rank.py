@@ -3,9 +3,10 @@
 import argparse
 import dataclasses
 import datetime
+import itertools
 import shlex
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -74,7 +75,7 @@ add_arguments(COMMAND).add_argument(
 
 def execute(arguments: argparse.Namespace) -> None:
     """Measures the checkpoints, reads the logs, and prints the order of all, with how certain it is."""
-    if all(is_log(text.rpartition("=")[2]) for text in [*arguments.checkpoints, *filter(None, [arguments.base])]):
+    if all(map(_names_log, [*arguments.checkpoints, *filter(None, [arguments.base])])):
         return rank_logs(arguments)
     if not arguments.benchmarks:
         raise InputError("checkpoints are sampled on problems: name some with --benchmarks")
@@ -86,18 +87,17 @@ def execute(arguments: argparse.Namespace) -> None:
 def choose_parameters(arguments: argparse.Namespace) -> dict[str, Any]:
     """Returns every parameter of the run: the recipe's, then the command's own options, then what --set changes."""
     given = load_recipe(arguments.recipe, []) if arguments.recipe else complete_parameters({})
-    texts = {text: is_log(text.rpartition("=")[2]) for text in arguments.checkpoints}
-    logs = read_logs([text for text, logged in texts.items() if logged], arguments)
+    logs = read_logs(filter(_names_log, arguments.checkpoints), arguments)
     read_losses(arguments.loss, logs)  # raises here, not in plan
     losses = dict(text.split("=", 1) for text in arguments.loss)
-    how = {"score": arguments.score, "format": arguments.format, "judge": arguments.judge}
-    how |= {"allow_repeats": arguments.allow_repeats}
-    checkpoints = [_read_checkpoint(text, bool(arguments.data)) for text, logged in texts.items() if not logged]
+    how = {name: getattr(arguments, name) for name in ("score", "format", "judge", "allow_repeats")}
     measured = [how | {"measured": log.path, "name": name, "loss": losses.get(name, "")} for name, log in logs.items()]
-    of_base = "base_measured" if arguments.base and is_log(arguments.base) else "base_model"
+    checkpoints = [
+        _read_checkpoint(text, bool(arguments.data)) for text in itertools.filterfalse(_names_log, arguments.checkpoints)
+    ]
     options = {
         "base_model": "",
-        of_base: arguments.base or "",
+        "base_measured" if arguments.base and is_log(arguments.base) else "base_model": arguments.base or "",
         "sweep_candidates": checkpoints + measured,
         "curate_evaluation_data": arguments.benchmarks,
         "curate_sft_data": arguments.data or "",
@@ -111,6 +111,10 @@ def choose_parameters(arguments: argparse.Namespace) -> dict[str, Any]:
     if arguments.k is None and 0 < samples < given["gate_k"]:
         given["gate_k"] = choose_k(samples)
     return change(given, list_changes(arguments))
+
+
+def _names_log(text: str) -> bool:
+    return is_log(text.rpartition("=")[2])
 
 
 def _read_checkpoint(text: str, trained: bool) -> dict[str, Any]:
@@ -135,8 +139,10 @@ def rank_logs(arguments: argparse.Namespace) -> None:
     logs = read_logs(arguments.checkpoints, arguments)
     base = _read_log(arguments.base, arguments)[0][1] if arguments.base else None
     every = logs | ({BASE: base} if base else {})
-    losses = read_losses(arguments.loss, every)
-    sweep = rank(logs, base, losses, _list_changed(arguments))
+    # The parameters that are not at their default: the recipe's, the command's own options, then what --set changes.
+    changed = load_recipe(arguments.recipe, []) if arguments.recipe else {}
+    changed |= {"base_model": arguments.base or ""} | ({"gate_k": arguments.k} if arguments.k is not None else {})
+    sweep = rank(logs, base, read_losses(arguments.loss, every), changed | parse_overrides(arguments.set))
     folder = arguments.work.resolve() / f"rank-{datetime.datetime.now():%Y%m%d-%H%M%S}"
     folder.mkdir(parents=True, mode=0o700)
     sweep = dataclasses.replace(sweep, origin=describe_origin(folder.name, shlex.join(["rlready", *sys.argv[1:]])))
@@ -150,13 +156,6 @@ def rank_logs(arguments: argparse.Namespace) -> None:
     end_with(sweep)
 
 
-def _list_changed(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Returns the parameters that are not at their default: the recipe's, --k, then what --set changes."""
-    given = load_recipe(arguments.recipe, []) if arguments.recipe else {}
-    given |= {"base_model": arguments.base or ""} | ({"gate_k": arguments.k} if arguments.k is not None else {})
-    return given | parse_overrides(arguments.set)
-
-
 def print_logs(logs: Mapping[str, MeasuredLog]) -> None:
     """Prints what was read of each log, and what they do not say."""
     from rlready.measured.comparable import list_unknown
@@ -167,7 +166,7 @@ def print_logs(logs: Mapping[str, MeasuredLog]) -> None:
         print(line)
 
 
-def read_logs(texts: Sequence[str], arguments: argparse.Namespace) -> dict[str, MeasuredLog]:
+def read_logs(texts: Iterable[str], arguments: argparse.Namespace) -> dict[str, MeasuredLog]:
     """Returns the candidates of all logs, each [NAME=]PATH, by their names.
 
     Raises InputError if two have the same name, or a log cannot be read.

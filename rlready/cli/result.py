@@ -5,7 +5,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from rlready.analysis.comparison import BASE_NAME, Row, name_rows, read_rows
+from rlready.analysis.comparison import BASE_NAME, Row, Shares, name_rows, read_rows
 from rlready.analysis.format import (
     MISSING,
     show,
@@ -22,8 +22,14 @@ from rlready.analysis.sweep_result import SweepResult, list_failures
 from rlready.cli.style import print_result, print_table, shorten
 from rlready.run.local import run_locks, storage
 from rlready.stages.plan.this_machine import show_bytes
-from rlready.stages.report.headline import describe_external, describe_next, describe_stopped, tell_result
-from rlready.stages.report.summary import describe_origin, summarize
+from rlready.stages.report.headline import (
+    describe_external,
+    describe_next,
+    describe_origin,
+    describe_stopped,
+    summarize,
+    tell_result,
+)
 from rlready.tracking import runs, store
 from rlready.tracking.client import show_address
 
@@ -69,21 +75,14 @@ def end_with(sweep: SweepResult) -> None:
 
 
 def _list_cells(name: str, row: Row, trains: bool) -> list[str]:
-    sampled = row.predictors.by_products
-    return [
-        name,
-        show_estimate(row.sft_pass_at_1, row.read_interval_at(1)),
-        _show_shares(sampled.truncated, sampled.unreadable),
-        show_pass_at_k(row),
-        show(row.loss),
-        show_verdict(row),
-        *([show_score(row), _show_shares(row.benchmark.truncated, row.benchmark.unreadable)] if trains else [show_lead(row)]),
-    ]
+    before = [show_estimate(row.sft_pass_at_1, row.sft_interval), _show_shares(row.shares_before)]
+    after = [show_score(row), _show_shares(row.shares_after)] if trains else [show_lead(row)]
+    return [name, *before, show_pass_at_k(row), show(row.loss), show_verdict(row), *after]
 
 
-def _show_shares(*shares: float | None) -> str:
-    known = [MISSING if share is None else show_percent(share).removesuffix("%") for share in shares]
-    return MISSING if shares == (None, None) else f"{'/'.join(known)}%"
+def _show_shares(lost: Shares) -> str:
+    known = [MISSING if share is None else show_percent(share).removesuffix("%") for share in lost[:2]]
+    return MISSING if lost[:2] == (None, None) else f"{'/'.join(known)}%"
 
 
 def print_work(work: Path, cached: str = "") -> None:

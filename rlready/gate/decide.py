@@ -8,7 +8,7 @@ from rlready.config import Gate
 from rlready.errors import InputError
 from rlready.gate.lead import LOSS, measure_lead
 from rlready.gate.thresholds import compare
-from rlready.records.outcome import Failure, Outcome
+from rlready.records.outcome import Outcome
 from rlready.records.verdicts import GateNumbers, Standing, Verdict
 from rlready.stats.ties import count_share, order_best
 
@@ -18,22 +18,24 @@ RANKED = {"pass_at_k": "Pass@{k}", "pass_at_1": "Pass@1", "generalization_loss":
 def decide(
     outcomes: list[Outcome], base: Outcome | None, settings: Gate, trains: bool = True, run: str | None = None
 ) -> list[Verdict]:
-    """Decides which candidates go on to RL: thresholds first, then the budget, then the audit.
+    """Decides which candidates go on to RL, thresholds first, then the budget, then the audit: one verdict for each, in order.
 
     Args:
         base: The base model, measured the same way; None if candidates are not compared with one.
-        settings: Mode, thresholds, budget and audit.
         trains: Whether RL follows; if not, the run ends with the verdicts.
         run: Id of the run, which seeds the draw of the audit.
-
-    Returns:
-        One verdict per candidate, in the same order.
 
     Raises:
         InputError: If an outcome was measured in another experiment.
     """
     check_comparable(outcomes, base)
-    failed = {o.candidate.candidate_id: _refuse(o, o.failure, settings) for o in outcomes if o.failure}
+    judged = {}
+    for outcome in outcomes:
+        if failure := outcome.failure:  # it has no checkpoint, so no mode and no audit can send it to RL
+            after = "" if failure.seconds is None else f" after {failure.seconds:,.0f} s"
+            tries = f" and {failure.tries} tries" if failure.tries > 1 else ""
+            name, reason = outcome.candidate.candidate_id, f"{failure.stage} failed{after}{tries}: {failure.reason}"
+            judged[name] = Verdict(name, "rejected", False, reason, settings.mode, 0.0, numbers=GateNumbers(k=settings.k))
     verdicts = [compare(outcome, base, settings) for outcome in outcomes if not outcome.failure]
     if settings.max_rl_runs and settings.mode != "off":
         verdicts = apply_budget(verdicts, {o.candidate.candidate_id: o for o in outcomes}, settings)
@@ -49,7 +51,7 @@ def decide(
     verdicts = [
         dataclasses.replace(v, proceed=False, audited=False, propensity=0.0) if v.candidate_id in held else v for v in verdicts
     ]
-    judged = failed | {verdict.candidate_id: verdict for verdict in verdicts}
+    judged |= {verdict.candidate_id: verdict for verdict in verdicts}
     return [judged[outcome.candidate.candidate_id] for outcome in outcomes]
 
 
@@ -71,14 +73,6 @@ def _share_problems(one: Outcome, other: Outcome) -> bool:
     if bool(one.candidate.log) == bool(other.candidate.log) or not (one.predictors and other.predictors):
         return False
     return one.predictors.problem_ids == other.predictors.problem_ids
-
-
-def _refuse(outcome: Outcome, failure: Failure, settings: Gate) -> Verdict:
-    """Returns the verdict on a candidate that failed: it has no checkpoint, so no mode and no audit can send it to RL."""
-    after = "" if failure.seconds is None else f" after {failure.seconds:,.0f} s"
-    tries = f" and {failure.tries} tries" if failure.tries > 1 else ""
-    reason, numbers = f"{failure.stage} failed{after}{tries}: {failure.reason}", GateNumbers(k=settings.k)
-    return Verdict(outcome.candidate.candidate_id, "rejected", False, reason, settings.mode, 0.0, numbers=numbers)
 
 
 def apply_budget(verdicts: list[Verdict], outcomes: dict[str, Outcome], settings: Gate) -> list[Verdict]:

@@ -69,9 +69,14 @@ def measure_lead(one: Outcome, other: Outcome, by: str, k: int | None = None, le
     ahead = mine.mean - theirs.mean
     if mine.losses and theirs.losses and len(mine.losses) == len(theirs.losses) > 1:
         return Lead(ahead, *estimate_loss_interval(mine.losses, theirs.losses, level))
-    if mine.values is None or theirs.values is None or mine.problems != theirs.problems:
-        return _compare_unpaired(mine, theirs, level)
-    return Lead(ahead, *estimate_difference(mine.values, theirs.values, mine.groups, mine.weights, level))
+    if mine.values is not None and theirs.values is not None and mine.problems == theirs.problems:
+        return Lead(ahead, *estimate_difference(mine.values, theirs.values, mine.groups, mine.weights, level))
+    if mine.interval is None or theirs.interval is None:
+        return Lead(ahead)
+    (low, high), (their_low, their_high) = mine.interval, theirs.interval
+    wider = NormalDist().inv_cdf((1 + level) / 2) / Z95
+    below = wider * math.hypot(mine.mean - low, their_high - theirs.mean)
+    return Lead(ahead, ahead - below, ahead + wider * math.hypot(high - mine.mean, theirs.mean - their_low))
 
 
 def measure_gain(outcome: Outcome) -> Lead:
@@ -89,17 +94,6 @@ def measure_effect(outcome: Outcome) -> Lead:
     """Measures how much RL gained in Pass@1 on the benchmark, over the checkpoint that it started from."""
     before = outcome.effect.before if outcome.effect else None
     return measure_lead(outcome, Outcome(outcome.candidate, benchmark=before), SCORE)
-
-
-def _compare_unpaired(mine: Figure, theirs: Figure, level: float) -> Lead:
-    ahead = mine.mean - theirs.mean
-    if mine.interval is None or theirs.interval is None:
-        return Lead(ahead)
-    (low, high), (their_low, their_high) = mine.interval, theirs.interval
-    wider = NormalDist().inv_cdf((1 + level) / 2) / Z95
-    below = wider * math.hypot(mine.mean - low, their_high - theirs.mean)
-    above = wider * math.hypot(high - mine.mean, theirs.mean - their_low)
-    return Lead(ahead, ahead - below, ahead + above)
 
 
 def read_figure(outcome: Outcome, by: str, k: int | None = None) -> Figure | None:

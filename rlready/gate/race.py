@@ -10,7 +10,7 @@ from rlready.gate.decide import draw_names
 from rlready.gate.lead import Lead
 from rlready.records.outcome import Outcome, ValidationPoint
 from rlready.records.verdicts import RaceVerdict
-from rlready.stats.steps import Steps
+from rlready.stats.difference import Steps
 
 
 class Runner(NamedTuple):
@@ -31,19 +31,9 @@ def judge_race(outcomes: list[Outcome], settings: Race, seed: int, run: str | No
     """Decides which candidates go on: those that are not clearly behind the best, at most `keep`, and a draw of the others.
 
     Each is compared with the best on the same problems; the intervals hold together for all pairs, since any may have been the
-    best by luck. A candidate whose RL ended early is compared by its last validation: more steps would not change it.
-
-    Args:
-        outcomes: The candidates that RL was begun for.
-        settings: Steps, budget and audit.
-        seed: Of the draw of the audit, together with the run.
-        run: Id of the run.
-
-    Returns:
-        One verdict per candidate, in the same order.
-
-    Raises:
-        InputError: If a candidate was not validated, or on other problems than the best.
+    best by luck. A candidate whose RL ended early is compared by its last validation: more steps would not change it. `seed`
+    and the run's id seed the draw of the audit. Returns one verdict per candidate that RL was begun for, in the same order;
+    raises InputError if one was not validated, or on other problems than the best.
     """
     racing = [find_runner(outcome, settings.steps) for outcome in outcomes if not outcome.failure]
     ranked = sorted(racing, key=lambda runner: (-runner.pass_at_1, runner.name))
@@ -51,11 +41,11 @@ def judge_race(outcomes: list[Outcome], settings: Race, seed: int, run: str | No
     dropped = [name for name, verdict in verdicts.items() if not verdict.goes_on]
     drawn, propensity = draw_names(dropped, settings.audit_fraction, f"{seed}/race/", run)
     for name in dropped:
-        verdict = dataclasses.replace(verdicts[name], propensity=propensity, drawn_by=run if drawn else None)
-        if name in drawn:
-            reason = f"{verdict.reason} (audit: goes on regardless of the verdict)"
-            verdict = dataclasses.replace(verdict, goes_on=True, audited=True, reason=reason)
-        verdicts[name] = verdict
+        verdict, audited = verdicts[name], name in drawn
+        reason = verdict.reason + " (audit: goes on regardless of the verdict)" * audited
+        verdicts[name] = dataclasses.replace(
+            verdict, goes_on=audited, audited=audited, reason=reason, propensity=propensity, drawn_by=run if drawn else None
+        )
     for outcome in outcomes:
         if outcome.failure:
             reason = f"{outcome.failure.stage} failed: {outcome.failure.reason}"
@@ -96,13 +86,10 @@ def _decide(runner: Runner, ranked: list[Runner], place: int, keep: int) -> Race
     reason = f"ranked {place} of {len(ranked)} after {step} steps, validation Pass@1 {runner.pass_at_1:.3f}"
     behind, over = lead.high is not None and lead.high < 0, bool(keep) and place > keep
     if place > 1:
+        bounds = "" if lead.low is None or lead.high is None else f" [{-lead.high:+.3f}, {-lead.low:+.3f}]"
         clearly = "clearly" if behind else "not clearly"
-        reason += f", {best.pass_at_1 - runner.pass_at_1:z.3f}{_bracket(lead)} behind {best.name}, {clearly}"
+        reason += f", {best.pass_at_1 - runner.pass_at_1:z.3f}{bounds} behind {best.name}, {clearly}"
     if over and not behind:
         reason += f"; race_keep {keep}"
     goes_on = not (behind or over)
     return RaceVerdict(goes_on, reason, step, place, len(ranked), lead.ahead, lead.low, lead.high, propensity=1.0)
-
-
-def _bracket(lead: Lead) -> str:
-    return "" if lead.low is None or lead.high is None else f" [{-lead.high:+.3f}, {-lead.low:+.3f}]"

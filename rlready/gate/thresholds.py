@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from rlready.config import Gate
 from rlready.errors import InputError
 from rlready.gate.lead import list_pass_at_k, measure_lead, read_figure
-from rlready.records.outcome import Outcome, PredictorsRecord, SequenceRecord
+from rlready.records.outcome import Outcome, PredictorsRecord
 from rlready.records.verdicts import GateNumbers, Verdict
-from rlready.stats.coverage_kept import Kept, estimate_coverage_kept, estimate_own_coverage
+from rlready.stats.pass_at_k import Kept, estimate_coverage_kept, estimate_own_coverage
 from rlready.stats.ties import reaches
 
 LEAD, RISE = " over base", "loss rise"
@@ -56,14 +56,22 @@ def compare(outcome: Outcome, base: Outcome | None, settings: Gate) -> Verdict:
     """
     k, predictors = settings.k, outcome.predictors or PredictorsRecord()
     numbers = _read_numbers(outcome, base, k)
-    notes: list[str] = []
     missed: list[str] = []
     missing: list[str] = []
     passed: list[str] = []
-    if predictors.sequence:
-        _judge_sequence(predictors.sequence, settings, missed, missing, passed)
-    if note := _note_loss(outcome, base):
-        notes.append(note)
+    if sequence := predictors.sequence:
+        # The confidence sequence is valid at every time and so for any threshold, not only its own.
+        low, high, limit = sequence.low, sequence.high, settings.min_pass_at_k
+        if low is None or high is None or sequence.k != k:
+            missing.append(f"no sequence for Pass@{k}")
+        elif reaches(low, limit):
+            passed.append(f"Pass@{k} in [{low:.3f}, {high:.3f}], all >= {limit:g}")
+        elif not reaches(high, limit):
+            missed.append(f"Pass@{k} in [{low:.3f}, {high:.3f}], all < {limit:g}")
+        else:
+            spent = f"not decided within the budget of {sequence.samples} samples"
+            missing.append(f"Pass@{k} in [{low:.3f}, {high:.3f}] contains {limit:g}: {spent}")
+    notes = [note] if (note := _note_loss(outcome, base)) else []
     if settings.min_coverage_kept and base and _is_base(outcome, base):
         notes.append("coverage kept not compared: it is the base model")
     for check in list_checks(outcome, base, numbers, settings):
@@ -150,33 +158,13 @@ def list_checks(outcome: Outcome, base: Outcome | None, numbers: GateNumbers, se
         name = "coverage kept of a base model that solves nothing" if numbers.base_pass_at_k == 0 else "coverage kept"
         bounds = numbers.coverage_kept_low, numbers.coverage_kept_high
         checks.append(Check(name, numbers.coverage_kept, settings.min_coverage_kept, True, 0, bounds))
-    return checks + _list_loss_checks(outcome, base, numbers, settings)
-
-
-def _list_loss_checks(outcome: Outcome, base: Outcome | None, numbers: GateNumbers, settings: Gate) -> list[Check]:
-    """Returns the checks of the loss, which must be known if anything is held out, and is then compared if comparable."""
-    candidate, predictors = outcome.candidate, outcome.predictors or PredictorsRecord()
+    candidate, loss, rise = outcome.candidate, numbers.generalization_loss, numbers.loss_rise
     if predictors.heldout_tokens == 0 or not outcome.shares_tokens(base):
-        return []
-    loss, rise, most = numbers.generalization_loss, numbers.loss_rise, settings.max_loss_rise
-    checks = [Check("loss", loss, settings.max_generalization_loss, False, 100, predictors.loss_interval)]
-    checks += [] if candidate.is_finished else [Check(RISE, rise, most, False, math.inf)]
-    return [check for check in checks if check.value is None or candidate.compares_loss]
-
-
-def _judge_sequence(sequence: SequenceRecord, settings: Gate, missed: list[str], missing: list[str], passed: list[str]) -> None:
-    """Compares the confidence sequence, which is valid at every time and so for any threshold, not only its own."""
-    low, high, k = sequence.low, sequence.high, settings.k
-    if low is None or high is None or sequence.k != k:
-        missing.append(f"no sequence for Pass@{k}")
-        return
-    shown, limit = f"Pass@{k} in [{low:.3f}, {high:.3f}]", settings.min_pass_at_k
-    if reaches(low, limit):
-        passed.append(f"{shown}, all >= {limit:g}")
-    elif not reaches(high, limit):
-        missed.append(f"{shown}, all < {limit:g}")
-    else:
-        missing.append(f"{shown} contains {limit:g}: not decided within the budget of {sequence.samples} samples")
+        return checks
+    # The loss must be known if anything is held out, and is then compared if comparable.
+    losses = [Check("loss", loss, settings.max_generalization_loss, False, 100, predictors.loss_interval)]
+    losses += [] if candidate.is_finished else [Check(RISE, rise, settings.max_loss_rise, False, math.inf)]
+    return checks + [check for check in losses if check.value is None or candidate.compares_loss]
 
 
 def _is_base(outcome: Outcome, base: Outcome) -> bool:

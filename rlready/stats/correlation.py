@@ -12,16 +12,11 @@ SPLITS = 200
 NEARLY_ALL = 0.9995  # a larger R2 gets the interval of this one
 
 
-def rank(values: ArrayLike) -> np.ndarray:
-    """Returns ranks from 1, ties sharing their mean rank."""
-    return _rank(np.asarray(values, dtype=float), np.ones(np.size(values)))
-
-
-def _rank(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Returns the ranks in samples that hold point i weights[i] times; one row per sample."""
+def rank(values: ArrayLike, weights: np.ndarray | None = None) -> np.ndarray:
+    """Returns ranks from 1, ties sharing their mean rank; with weights, of each sample that holds point i weights[i] times."""
     levels = number_levels(values)
     below: np.ndarray = (levels[:, None] > levels) + 0.5 * (levels[:, None] == levels)
-    ranks: np.ndarray = weights @ below.T + 0.5
+    ranks: np.ndarray = (np.ones(len(levels)) if weights is None else weights) @ below.T + 0.5
     return ranks
 
 
@@ -77,7 +72,7 @@ def bound_r_squared(found: float, points: int, variables: int, level: float = LE
 
 def resample_spearman(x: ArrayLike, y: ArrayLike, weights: np.ndarray) -> np.ndarray:
     """Returns Spearman's correlation of x and y in each sample of `draw_clusters`, nan if it is undefined."""
-    ranks = (_rank(np.asarray(values, dtype=float), weights) for values in (x, y))
+    ranks = (rank(values, weights) for values in (x, y))
     sizes = weights.sum(1, keepdims=True)
     mine, theirs = (values - (weights * values).sum(1, keepdims=True) / sizes for values in ranks)
     products = [(weights * a * b).sum(1) for a, b in ((mine, theirs), (mine, mine), (theirs, theirs))]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
-from rlready.stats.intervals import LEVEL
+from rlready.stats.intervals import LEVEL, reach_t
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -64,8 +64,6 @@ def estimate_loss_interval(losses: ArrayLike, others: ArrayLike | None = None, l
     (Cochran 1977, chapter 6). With the losses of another model on the same examples, it is the interval of the paired
     difference. Both are from `measure_losses`.
     """
-    from scipy.special import stdtrit
-
     mean, pulls = _linearize(losses)
     if others is not None:
         other_mean, other_pulls = _linearize(others)
@@ -73,7 +71,7 @@ def estimate_loss_interval(losses: ArrayLike, others: ArrayLike | None = None, l
     count = len(pulls)
     if count < 2:
         return -math.inf, math.inf
-    half = float(stdtrit(count - 1, (1 + level) / 2)) * math.sqrt(pulls @ pulls * count / (count - 1))
+    half = reach_t(count - 1, level) * math.sqrt(pulls @ pulls * count / (count - 1))
     return mean - half, mean + half
 
 

@@ -46,22 +46,20 @@ def estimate_intervals(
     problems and means from 0.05 to 0.9; otherwise 93 to 100%. With 8 to 24 problems instead of 32 to 128 it is 95 to 100%.
 
     Args:
-        values: Problems x columns, numbers in [0, 1]; every column has a mean of its own.
+        values: Problems x columns, numbers in [0, 1]; every column has a mean of its own, and (low, high) one number for each.
         level: Coverage, between 0 and 1.
         weights: One number >= 0 per problem, not all 0, for a weighted mean; they may be random. The variance is that of a
             ratio, by linearization (Cochran 1977, chapter 6), and problems count as Kish's effective number.
         groups: The group of each problem: problems of one template, one source document or near-duplicates are one draw
             from the population. None: each is its own.
 
-    Returns:
-        (low, high), one number per column.
-
     Raises:
         InputError: If there is no value, a value is not in [0, 1], no weight is above 0, or the level not between 0 and 1.
     """
+    _check_level(level)
     if values.size == 0 or not ((values >= 0) & (values <= 1)).all():
         raise InputError("an interval needs at least one value, all of them in [0, 1]")
-    z = NormalDist().inv_cdf((1 + _check_level(level)) / 2)
+    z = NormalDist().inv_cdf((1 + level) / 2)
     columns, shares = join_groups(values, weights, groups)
     shares = (shares * shares.sum() / (shares @ shares))[:, None]  # sum and sum of squares are now the effective number
     problems = shares.sum()
@@ -171,10 +169,9 @@ def bound_drawn_share(hits: int, drawn: int, population: int, level: float = LEV
     return held[0] / population, held[-1] / population
 
 
-def _check_level(level: float) -> float:
+def _check_level(level: float) -> None:
     if not 0 < level < 1:
         raise InputError(f"the level of an interval lies between 0 and 1, got {level}")
-    return level
 
 
 def _widen(low: np.ndarray, successes: np.ndarray, trials: np.ndarray, level: float) -> np.ndarray:
@@ -196,10 +193,14 @@ def _bound_below(successes: np.ndarray | int, trials: np.ndarray | int, level: f
 
 def bound_mean(values: Sequence[float] | np.ndarray, level: float = LEVEL) -> tuple[float, float] | None:
     """Returns Student's interval of the mean of one value per draw; None with fewer than two, or if all are alike."""
-    from scipy.special import stdtrit
-
     if len(values) < 2 or np.ptp(values) <= TIE:
         return None
-    half = float(stdtrit(len(values) - 1, (1 + level) / 2)) * stdev(map(float, values)) / math.sqrt(len(values))
-    mean = fmean(values)
+    half, mean = reach_t(len(values) - 1, level) * stdev(map(float, values)) / math.sqrt(len(values)), fmean(values)
     return mean - half, mean + half
+
+
+def reach_t(freedom: float, level: float = LEVEL) -> float:
+    """Returns how many standard errors Student's interval reaches to either side."""
+    from scipy.special import stdtrit
+
+    return float(stdtrit(freedom, (1 + level) / 2))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rlready.stats.intervals import LEVEL
+from rlready.stats.intervals import LEVEL, reach_t
 from rlready.stats.ties import TIE
 
 LAST = 0.25  # share of the steps that is the end
@@ -54,8 +54,6 @@ def measure_rise(series: Sequence[Sequence[float | None]], level: float = LEVEL)
     late = half[half[:, 0] > (1 - LAST) * half[-1, 0]] if len(half) else half
     if len(half) < LEAST_POINTS or len(late) < LEAST_LATE:
         return None
-    from scipy.special import stdtrit
-
     steps, values = late[:, 0] - late[:, 0].mean(), late[:, 1]
     slope = steps @ values / (steps @ steps)
     length, end = LAST * known[-1, 0], values.mean() + slope * steps[-1]
@@ -64,7 +62,7 @@ def measure_rise(series: Sequence[Sequence[float | None]], level: float = LEVEL)
     squares = scatter @ scatter
     lag = np.interp(scatter[1:] @ scatter[:-1] / squares if squares > 0 else 0.0, expected[0], LAGS)
     variance, freedom = (float(np.interp(lag, LAGS, column)) for column in expected[1:])
-    reach = float(stdtrit(freedom, (1 + level) / 2)) * math.sqrt(variance * squares)
+    reach = reach_t(freedom, level) * math.sqrt(variance * squares)
     ends = (length * (slope - reach), length * (slope + reach))
     return Rise(float(end - known[0, 1]), float(length * slope), *map(float, ends))
 

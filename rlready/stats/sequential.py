@@ -136,14 +136,11 @@ def run_sequential(
             whether each of these samples is right. Samples must be fresh for every draw: seed them by its number too.
         problems: Number of problems, drawn uniformly with replacement.
         k: Maximum samples per draw.
-        threshold: What Pass@k is compared with, between 0 and 1.
+        threshold: What Pass@k is compared with, as `alpha` between 0 and 1.
         alpha: Maximum probability of a wrong approval, and of a wrong rejection.
         budget: Maximum samples in all.
-        seed: Seeds the draws of problems.
+        seed: Seeds the draws of problems; with it, `batch` and the answers of `attempt` the result is the same.
         batch: Maximum number of parallel draws.
-
-    Returns:
-        The result, determined by seed, batch and the answers of `attempt`.
 
     Raises:
         InputError: If a number is out of its range.

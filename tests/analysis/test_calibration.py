@@ -14,8 +14,7 @@ from hypothesis import settings as effort
 from hypothesis import strategies as st
 
 from rlready.analysis import calibration
-from rlready.analysis.calibration import calibrate
-from rlready.analysis.calibration_run import Rule, judge, set_up
+from rlready.analysis.calibration import Rule, calibrate, judge, set_up
 from rlready.config import Gate
 from rlready.errors import InputError
 from rlready.gate.decide import decide
@@ -116,7 +115,7 @@ def test_where_pass_at_k_tells_the_result_it_is_found_and_beats_chance():
     found = calibrate([set_up(make_sweep(np.random.default_rng(seed), 16), f"run {seed}") for seed in (1, 2)])
     chosen = next(step for step in found if step.tolerated == 0.01)
     assert chosen.share < 0.6 and chosen.regret < 0.03 and chosen.regret < chosen.drawn
-    assert chosen.rule.parts >= 1
+    assert chosen.rule.gates >= 1
     assert found[-1].share < found[0].share  # more may be lost, less is paid
 
 

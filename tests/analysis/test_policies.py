@@ -187,6 +187,11 @@ def test_what_failed_in_rl_was_judged_and_counts_on_neither_side_of_the_cost():
     assert weigh_gate([lost, refused], BASE).said.startswith("The gate approved 1 of 2 candidates, with an unknown net saving")
     elsewhere = read_row(dataclasses.replace(lost.outcome, elsewhere=ElsewhereRecord(0.4, 0.01)), 64)
     assert weigh_gate([elsewhere, refused], BASE).said.startswith("The gate approved 1 of 2 candidates")
+    audited = make_row(4, *SWEEP[3], rl=None, benchmark=None, failure=failure)
+    assert weigh_gate([*map(enforce, ROWS[:3]), ROWS[3], audited], BASE).said.endswith(
+        "RL ran for 1 of the 3 rejected candidates anyway (1 more failed); it did not beat the best approved one. The other 1"
+        " was not run."
+    )
 
 
 def test_seeds_of_one_setting_that_the_gate_judged_differently_count_one_by_one():

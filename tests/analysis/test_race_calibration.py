@@ -9,8 +9,7 @@ from helpers.races import draw_counts, validate
 from helpers.sweeps import make_sweep
 
 from rlready.analysis import calibration
-from rlready.analysis.calibration import GATE, KINDS, calibrate, propose
-from rlready.analysis.calibration_run import Rule, judge, set_up
+from rlready.analysis.calibration import GATE, KINDS, Rule, calibrate, judge, propose, set_up
 from rlready.analysis.comparison import read_rows
 from rlready.analysis.plateau import describe_settling
 from rlready.analysis.pool import find_pools, find_probes

@@ -19,8 +19,7 @@ from helpers.populations import (
 from helpers.sweeps import make_sweep
 from scipy import stats
 
-from rlready.analysis.calibration import calibrate
-from rlready.analysis.calibration_run import judge, set_up
+from rlready.analysis.calibration import calibrate, judge, set_up
 from rlready.evaluation.score import estimate_false_positives
 from rlready.evaluation.suite import average, score_benchmark
 from rlready.stats.generalization_loss import estimate_loss_interval

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from rlready.stats.coverage_kept import estimate_coverage_kept, estimate_own_coverage
+from rlready.stats.pass_at_k import estimate_coverage_kept, estimate_own_coverage
 
 # The chances of base and candidate to solve a problem once, for drawn problems.
 WAYS = {

@@ -15,10 +15,10 @@ from scipy.stats import f_oneway, linregress, spearmanr
 
 from rlready.analysis.comparison import read_row
 from rlready.analysis.costs import balance, list_entries
-from rlready.analysis.gate_audit import audit_rejections
 from rlready.analysis.noise import measure_noise
 from rlready.analysis.predictor import pick_main
 from rlready.analysis.quality import check_forecasts, choose
+from rlready.analysis.saving import audit_rejections
 from rlready.analysis.sweep_result import SweepResult
 from rlready.evaluation.samples import KINDS
 from rlready.records.outcome import (
@@ -620,7 +620,7 @@ def test_what_failed_is_no_part_of_the_audit(report):
     outcomes = make_audited([0.40], [(0.50, 1.0), (0.30, 1.0)])
     page = report([*outcomes, fail(outcomes[-1], "predictors"), fail(outcomes[-1], "rl")])
     assert "2 candidates rejected. RL ran for all of them" in page.markdown
-    assert "Not counted: 2 failed candidates." in page.markdown
+    assert "Not counted: 2 failed candidates, 1 of them rejected." in page.markdown
 
 
 def test_a_sweep_in_which_all_failed_says_so(report):

@@ -10,14 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rlready.analysis.comparison import read_rows
-from rlready.analysis.gate_audit import audit_rejections, is_refused
+from rlready.analysis.saving import audit_rejections, is_refused
 from rlready.analysis.sweep_result import SweepResult
 from rlready.stages.report.candidates import describe_candidates
 from rlready.stages.report.gate_sections import describe_audit, describe_costs
-from rlready.stages.report.headline import tell_result
+from rlready.stages.report.headline import summarize, tell_result
 from rlready.stages.report.predictor_sections import describe_forecasts
 from rlready.stages.report.report import write_verdicts
-from rlready.stages.report.summary import summarize
 
 NAMES = r"\w+(?:, \w+)*(?: and \d+ more)?"
 FIGURE = r"\d\.\d+(?: \[[-+]?\d\.\d+, [-+]?\d\.\d+\]| ± \d\.\d+)?(?: \(external\))?(?: \(greedy \d\.\d+\))?"
@@ -195,9 +194,10 @@ PATTERNS = {  # a sentence, and what must be true of its groups
     r"RL ran for it anyway\.": lambda f: len(f.judged) == 1 and f.untold[0].score is not None,
     r"Whether a candidate without RL would have ended best is unknown without an audit [^.]*\.":
         lambda f: any(r.score is None for r in f.judged) and not any(r.dropped for r in f.unsent),
-    r"RL ran for (\d+) of the (\d+) (?:rejected|not approved) candidates anyway; (none|it did not|it|\d+)(?: of them)? beat the"
-    r" best approved one\.":
-        lambda f, ran, rejected, beat: (audit := audit_rejections(f.rows)) and audit.observed == int(ran) <= int(rejected) > 1
+    r"RL ran for (\d+) of the (\d+) (?:rejected|not approved) candidates anyway(?: \((\d+) more failed\))?;"
+    r" (none|it did not|it|\d+)(?: of them)? beat the best approved one\.":
+        lambda f, ran, rejected, lost, beat: (audit := audit_rejections(f.rows)) and audit.observed == int(ran)
+        and int(rejected) == len(list_refused(f)) + int(lost or 0) > 1 and int(lost or 0) == len(list_failed(f))
         and read_beaten(beat, int(ran)) == audit.false,
     r"RL ran for the (?:rejected|not approved) candidate anyway; it (beat|did not beat) the best approved one\.":
         lambda f, beat: (audit := audit_rejections(f.rows)) and audit.observed == audit.rejected == 1
@@ -236,7 +236,8 @@ PATTERNS = {  # a sentence, and what must be true of its groups
         lambda f, n: int(n) == sum(r.score is None and not r.dropped for r in f.approved),
     r"Not counted: (\d+) undecided candidates? without RL\.":
         lambda f, n: int(n) <= sum(r.verdict.decision == "undecided" and r.score is None for r in f.rows),
-    r"Not counted: (\d+) failed candidates?\.": lambda f, n: int(n) == sum(r.score is None for r in f.failed),
+    r"Not counted: (\d+) failed candidates?(?:, (\d+) of them (?:rejected|not approved))?\.":
+        lambda f, n, refused: int(n) == sum(r.score is None for r in f.failed) and int(refused or 0) == len(list_failed(f)),
     r"Unknown: the race dropped (\d+) of the candidates that the gate audit sent to RL, so those with a result are no random"
     r" draw\.": lambda f, n: int(n) == sum(r.dropped for r in f.unsent) > 0,
     r"The race dropped (\d+) approved candidates? before there was a result\.":
@@ -298,6 +299,10 @@ PATTERNS = {  # a sentence, and what must be true of its groups
 
 def list_refused(facts):
     return [row for row in facts.rows if is_refused(row) and (not row.failure or row.elsewhere)]
+
+
+def list_failed(facts):
+    return [row for row in facts.failed if is_refused(row) and row.score is None and not row.failed_early]
 
 
 def read_beaten(beat, seen):

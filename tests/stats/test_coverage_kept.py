@@ -7,8 +7,8 @@ import pytest
 from helpers.coverage_kept import WAYS, check_coverage_kept
 
 from rlready.errors import InputError
-from rlready.stats.coverage_kept import estimate_coverage_kept, estimate_own_coverage
 from rlready.stats.intervals import estimate_interval
+from rlready.stats.pass_at_k import estimate_coverage_kept, estimate_own_coverage
 
 
 def solve(count, n, k):

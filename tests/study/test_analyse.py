@@ -15,8 +15,7 @@ from helpers.races import make_raced
 from helpers.sweeps import fill
 from scipy.stats import spearmanr, ttest_1samp
 
-from rlready.analysis.calibration import calibrate
-from rlready.analysis.calibration_run import set_up
+from rlready.analysis.calibration import calibrate, set_up
 from rlready.analysis.comparison import read_rows
 from rlready.analysis.curves import read_curves, write_curves
 from rlready.analysis.sweep_result import SweepResult

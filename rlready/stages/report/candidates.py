@@ -1,4 +1,4 @@
-"""The tables of what is known of each candidate, and of each setting if seeds repeat."""
+"""The tables of what is known of each candidate, and of each setting if seeds repeat; what the samples show."""
 
 import statistics
 from collections import Counter
@@ -6,14 +6,16 @@ from collections.abc import Callable, Iterator
 from operator import attrgetter
 
 from rlready.analysis.answer import label_ranked, read_ranked, sort_by_place
-from rlready.analysis.comparison import BASE_NAME, Row, Setting, name_rows, shorten_names
+from rlready.analysis.comparison import BASE_NAME, Row, Setting, Shares, name_rows, shorten_names
 from rlready.analysis.effect import describe_lost, list_changes
 from rlready.analysis.format import (
     MISSING,
+    count,
+    label_kind,
     name_some,
+    show,
     show_estimate,
     show_forecast,
-    show_greedy,
     show_lead,
     show_mean,
     show_pass_at_k,
@@ -23,12 +25,13 @@ from rlready.analysis.format import (
     show_with_error,
 )
 from rlready.analysis.predictor import label_pass_at
-from rlready.gate import lead
-from rlready.gate.lead import read_figure, read_interval
+from rlready.escape import shorten, show_controls
+from rlready.gate.lead import GREEDY, bound_greedy, read_figure, read_interval
 from rlready.records.candidate import Candidate
-from rlready.stages.report.document import Section
-from rlready.stats.coverage_kept import estimate_own_coverage
+from rlready.records.outcome import Excerpt, SampleStatistics
+from rlready.stages.report.document import Passage, Section
 from rlready.stats.intervals import estimate_interval
+from rlready.stats.pass_at_k import estimate_own_coverage
 
 RANKING_NOTE = (
     "Each candidate is compared with the next on the problems that both were measured on; in brackets: the 95% interval of the"
@@ -48,6 +51,23 @@ EFFECT_NOTE = (
     "Before → after RL, on the same problems; then the gain with its 95% interval. Perhaps: the interval contains 0. A policy"
     " that is right more often on fewer problems gains Pass@1 and loses Pass@k."
 )
+MOST_TEXT = 60_000  # characters of excerpts on the page, shared out over the candidates
+LONGEST = 400  # characters of one text, if there are few candidates
+EXCERPTS_TEXT = (
+    "The first completion of each kind: right, unknown (the verifier could not judge it), truncated (by sampling_max_tokens),"
+    " no answer (none in the form the prompt asks for) or wrong. To see all of them: rlready samples RUN"
+    " --candidate NAME."
+)
+
+SAMPLES_NOTES = [
+    "Loss by length: held-out loss by quarter of completion length, shortest first. Entropy: nats per token. Answer diversity:"
+    " different answers over samples. Zero-variance: groups of rl_num_generations completions with the same reward, from which"
+    " GRPO learns nothing. Truncated: samples that reached the length limit. No answer: samples without a final answer in the"
+    " form the prompt asks for. Not judged: samples that the verifier could not judge. Verifier disagreement: of the answers"
+    " that it or math-verify accepts, the share that it rejects.",
+    "False positives: samples accepted when compared with another problem's answer, with the 95% interval of the rate. Pass@k"
+    " without them is corrected at that rate.",
+]
 
 
 def describe_settings(settings: list[Setting], k: int | None) -> Section:
@@ -68,10 +88,10 @@ def describe_candidates(rows: list[Row], base: Row, k: int | None, most_rows: in
     """Returns the section with one row a candidate and the base model last; columns that say nothing are left out."""
     columns: dict[str, Callable[[Row], str]] = {
         "Verdict": show_verdict,
-        "Post-RL Pass@1": _show_result,
-        "Post-RL greedy": _show_greedy_result,
-        "SFT Pass@1 (T=1)": _show_sft_pass_at_1,
-        "SFT greedy Pass@1": lambda row: show_greedy(row.predictors.greedy_pass_at_1, row.predictors.problems),
+        "Post-RL Pass@1": lambda row: _add_shares(show_score(row), row.shares_after),
+        "Post-RL greedy": lambda row: show_estimate(*(read_figure(row.outcome, GREEDY) or (None, None))[:2]),
+        "SFT Pass@1 (T=1)": lambda row: _add_shares(show_estimate(row.sft_pass_at_1, row.sft_interval), row.shares_before),
+        "SFT greedy Pass@1": _show_greedy,
         label_pass_at(k): lambda row: show_pass_at_k(row) + " (sequential)" * row.sequential,
         "Coverage kept": lambda row: _show_coverage_kept(row, k),
         "Generalization loss": lambda row: show_estimate(row.loss, read_interval(row.predictors.loss_interval)),
@@ -80,12 +100,14 @@ def describe_candidates(rows: list[Row], base: Row, k: int | None, most_rows: in
         "Subset": lambda row: MISSING if row is base else row.candidate.subset or MISSING,
         "Reason": _show_reason,
     }
-    silent = [] if any(_show_forecast(row) != MISSING for row in rows) else ["Forecast"]
-    silent += ["Coverage kept"] if all(row.coverage_kept is None for row in rows) else []
-    silent += [] if trains else ["Post-RL Pass@1", "Post-RL greedy"]
     finished = all(row.candidate.is_finished for row in rows)  # then no figure is of rlready's own SFT
-    silent += ["Epochs", "Subset"] if finished else []
-    columns = {name: write for name, write in columns.items() if name not in silent}
+    silent = {
+        "Forecast": all(_show_forecast(row) == MISSING for row in rows),
+        "Coverage kept": all(row.coverage_kept is None for row in rows),
+        **dict.fromkeys(["Post-RL Pass@1", "Post-RL greedy"], not trains),
+        **dict.fromkeys(["Epochs", "Subset"], finished),
+    }
+    columns = {name: write for name, write in columns.items() if not silent.get(name)}
     table = [["Candidate", *(name.removeprefix("SFT ") if finished else name for name in columns)]]
     short = shorten_names(rows)
     for name, row in name_rows(rows, base, BASE_NAME):
@@ -126,16 +148,15 @@ def describe_benchmarks(rows: list[Row], base: Row) -> list[Section]:
     return [Section("By benchmark", [BENCHMARKS_TEXT], table)]
 
 
-def _show_benchmark(problems: int, pass_at_1: float | None, standard_error: float | None, greedy: float | None) -> str:
+def _show_benchmark(problems: int, pass_at_1: float | None, standard_error: float | None, _: float | None) -> str:
     if pass_at_1 is None or standard_error != 0:
         return show_with_error(pass_at_1, standard_error)
     return show_estimate(pass_at_1, estimate_interval([pass_at_1] * problems))  # all problems score alike
 
 
-def _show_sft_pass_at_1(row: Row) -> str:
-    seen = row.predictors.by_products
-    shares = show_shares(seen.truncated, seen.unreadable, seen.verifier_unknown)
-    return _add(show_estimate(row.sft_pass_at_1, row.read_interval_at(1)), shares)
+def _show_greedy(row: Row) -> str:
+    share, problems = row.predictors.greedy_pass_at_1, row.predictors.problems
+    return show_estimate(share, bound_greedy(share, problems) if share is not None and problems else None)
 
 
 def _show_coverage_kept(row: Row, k: int | None) -> str:
@@ -155,16 +176,6 @@ def _show_forecast(row: Row) -> str:
     return show_forecast(made) if made.made else MISSING
 
 
-def _show_result(row: Row) -> str:
-    seen = row.benchmark
-    return _add(show_score(row), show_shares(seen.truncated, seen.unreadable, seen.unknown))
-
-
-def _show_greedy_result(row: Row) -> str:
-    figure = read_figure(row.outcome, lead.GREEDY)
-    return show_estimate(*figure[:2]) if figure else MISSING
-
-
 def _show_reason(row: Row) -> str:
     """Returns why it failed, why RL taught nothing, and the gate's reason unless that is the failure."""
     race = row.outcome.race
@@ -177,16 +188,17 @@ def _show_reason(row: Row) -> str:
     return "; ".join(filter(None, reasons))
 
 
-def _add(figure: str, shares: str) -> str:
-    return f"{figure}; {shares}" if shares and figure != MISSING else figure
+def _add_shares(figure: str, shares: Shares) -> str:
+    shown = show_shares(shares)
+    return f"{figure}; {shown}" if shown and figure != MISSING else figure
 
 
 def _list_marks(rows: list[Row], base: Row) -> Iterator[str]:
     """Yields what the marks in the candidates' table mean."""
     if any(row.pass_at_k_interval or row.predictors.loss_interval for row in rows):
         yield "In brackets: 95% intervals, over problems for Pass@k and over held-out examples for the loss."
-    shares = [(row.predictors.by_products, row.benchmark) for row in (*rows, base)]
-    if any(record.truncated is not None or record.unreadable is not None for pair in shares for record in pair):
+    shares = [one for row in (*rows, base) for one in (row.shares_before, row.shares_after)]
+    if any(one.truncated is not None or one.no_answer is not None for one in shares):
         yield (
             "Truncated: samples that reached the length limit (sampling_max_tokens). No answer: samples without a final answer"
             " in the form the prompt asks for. Both count as wrong."
@@ -197,7 +209,7 @@ def _list_marks(rows: list[Row], base: Row) -> Iterator[str]:
             " solves within k. The base model's own value compares two draws of its samples: it is what a candidate that forgot"
             " nothing would keep. It needs 2k samples per problem."
         )
-    if any(pair[0].verifier_unknown or pair[1].unknown for pair in shares):
+    if any(one.not_judged for one in shares):
         yield "Not judged: samples that the verifier could not judge. They count as wrong."
     if any(row.sequential for row in rows):
         yield "Sequential: sampled only until the gate could decide, so only an interval is known."
@@ -239,3 +251,63 @@ def describe_ranking(rows: list[Row], k: int | None, by: str | None) -> list[Sec
     for row, standing in ordered:
         table.append([str(standing.place), row.name, show_estimate(*read_ranked(row, k, by)[:2]), show_lead(row)])
     return [Section("Ranking", [], table, [RANKING_NOTE])]
+
+
+def describe_samples(rows: list[Row], base: Row, k: int | None, most_rows: int) -> list[Section]:
+    """Returns the section on the samples, or none if nothing was measured."""
+    measured = [row.predictors for row in (*rows, base)]
+    if all(record.by_products == SampleStatistics() and not record.loss_by_length for record in measured):
+        return []
+    lines = []
+    for name, row in name_rows(rows, base, "base model"):
+        seen, false = row.predictors.by_products, row.predictors.false_positives
+        accepted = MISSING
+        if false and false.checked and false.low is not None and false.high is not None:
+            accepted = f"{false.accepted}/{false.checked} [{false.low:.4f}, {false.high:.4f}]"
+        cells = {
+            "Candidate": name,
+            "Loss by length": " / ".join(show(quarter.loss) for quarter in row.predictors.loss_by_length) or MISSING,
+            "Entropy": show(seen.entropy),
+            "Answer diversity": show(seen.diversity),
+            "Zero-variance share": show(row.zero_variance),
+            "Tokens per sample": show(seen.mean_tokens, 1),
+            "Truncated": show(seen.truncated),
+            "No answer": show(seen.unreadable),
+            "Not judged": show(seen.verifier_unknown),
+            "Verifier disagreement": show(seen.verifier_disagreement),
+            "False positives": accepted,
+            f"{label_pass_at(k)} without them": show(row.corrected),
+        }
+        lines.append(cells)
+    table = [[*lines[0]], *([*cells.values()] for cells in lines)]
+    folded = len(rows) > most_rows
+    return [Section("Sample statistics", table=table, notes=SAMPLES_NOTES, summed=base.measured, folded=folded)]
+
+
+def describe_excerpts(rows: list[Row], base: Row, most_rows: int) -> list[Section]:
+    """Returns the section with a few completions of every candidate, or none if no samples were kept."""
+    kept = []
+    for name, row in name_rows(rows, base, "base model"):
+        later = "on the benchmark" if row is base else "after RL"
+        stages = (("before RL", row.predictors.kept), (later, row.benchmark.kept))
+        kept += [(f"{name}, {stage}", one) for stage, one in stages if one]
+    excerpts = sum(len(one.excerpts) for _, one in kept)
+    if not excerpts:
+        return []
+    longest = min(LONGEST, MOST_TEXT // (2 * excerpts))
+    passages = []
+    for title, one in kept:
+        counted = ", ".join(f"{number} {label_kind(kind)}" for kind, number in one.counts.items() if number)
+        lost = f"; {count(one.without_text, 'sample')} without text (samples_text_mb)" if one.without_text else ""
+        lines = [line for excerpt in one.excerpts for line in _describe_excerpt(excerpt, longest)]
+        passages.append(Passage(f"{title}: {counted}{lost}", lines))
+    return [Section("What the models wrote", [EXCERPTS_TEXT], passages=passages, folded=len(rows) > most_rows)]
+
+
+def _describe_excerpt(one: Excerpt, longest: int) -> list[tuple[str, str]]:
+    """Returns (label, text) of an excerpt's prompt and completion."""
+    texts = (shorten(show_controls(text), longest) for text in (one.prompt, one.completion, one.gold, one.answer or ""))
+    prompt, completion, reference, answer = texts
+    found = "none" if one.answer is None else answer
+    about = f"{label_kind(one.kind)}, {count(one.tokens or 0, 'token')}; answer: {found}; reference: {reference}"
+    return [("prompt", prompt), (about, completion)]

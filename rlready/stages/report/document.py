@@ -7,19 +7,8 @@ from dataclasses import dataclass, field
 from textwrap import shorten
 
 DECISIONS = ("approved", "rejected", "undecided")
-TEXT_COLUMNS = (
-    "Candidate",
-    "Setting",
-    "Subset",
-    "Verdict",
-    "Reason",
-    "Predictor",
-    "Policy",
-    "Among",
-    "Chosen",
-    "Stage",
-    "Device",
-)
+# Columns of texts; those of figures are aligned to the right.
+TEXTUAL = ("Candidate", "Setting", "Subset", "Verdict", "Reason", "Predictor", "Policy", "Among", "Chosen", "Stage", "Device")
 MARKDOWN_SYNTAX = str.maketrans({char: f"&#{ord(char)};" for char in "|\\`*[]"})
 LONGEST_REASON = 72  # characters; more is shown on demand
 
@@ -81,7 +70,7 @@ def render_html(document: Document) -> str:
     loader = PackageLoader("rlready.stages.report", ".")
     pages = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     pages.filters |= {"verdict": _split_verdict, "figure": _split_figure, "short": shorten_reason}
-    return pages.get_template("page.html").render(document=document, text_columns=TEXT_COLUMNS)
+    return pages.get_template("page.html").render(document=document, text_columns=TEXTUAL)
 
 
 def _split_figure(text: str) -> tuple[str, str, str]:
@@ -113,18 +102,14 @@ def render_markdown(document: Document) -> str:
     for section in (section for section in (*document.sections, *document.minor) if not section.passages):
         parts = [*map(_escape_markdown, section.texts)]
         if section.table:
-            parts.append(_render_markdown_table(section.table))
+            header, *body = ([_escape_markdown(text) for text in row] for row in section.table)
+            rule = ["---" if column in TEXTUAL else "---:" for column in section.table[0]]
+            parts.append("\n".join(f"| {' | '.join(row)} |" for row in (header, rule, *body)))
         if section.notes:
             parts.append("\n".join(f"- {_escape_markdown(text)}" for text in section.notes))
         if parts:
             lines += [f"## {_escape_markdown(section.title)}", *parts]
     return "\n\n".join(lines) + "\n"
-
-
-def _render_markdown_table(table: Table) -> str:
-    header, *body = ([_escape_markdown(text) for text in row] for row in table)
-    rule = ["---" if column in TEXT_COLUMNS else "---:" for column in table[0]]
-    return "\n".join(f"| {' | '.join(row)} |" for row in (header, rule, *body))
 
 
 def _escape_markdown(text: str) -> str:

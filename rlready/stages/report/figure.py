@@ -1,4 +1,4 @@
-"""What the plots are drawn on: colours, style, and figures that become SVG."""
+"""What the plots are drawn on: their style, and figures that become SVG."""
 
 import html
 import io
@@ -11,17 +11,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.typing import RcKeyType
 
-# Okabe and Ito's colour-blind-safe colours, without the yellow that white paper swallows.
-BLUE, VERMILION, GREEN, PURPLE, SKY, ORANGE, GREY = (
-    "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#767676",
-)  # fmt: skip
-MAIN_COLORS = (BLUE, VERMILION, GREEN, PURPLE)  # of the main predictors, in their order
-PALETTE = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, GREY)
-MARKERS = "osD^vPX*"
-SUBSET_MARKERS = {"random": "o", "shortest": "^", "longest": "v", "mixed": "D"}
-SUBSET_COLORS = {"random": BLUE, "shortest": VERMILION, "longest": GREEN, "mixed": PURPLE}
-STAR = "★ "  # before the names of what the gate approved
-FINISHED = "finished checkpoint"  # what candidates without a subset are called
 WIDTH, HEIGHT, LEGEND_ROW, LINE = 4.4, 3.1, 0.18, 0.24  # inches
 LABEL_LENGTH = 44
 MOST_POINTS, FEW = 12, 3  # points that are named, and how many of them if there are more
@@ -71,10 +60,15 @@ def name_points(axes: "Axes", points: list[tuple[float, float, str]]) -> None:
 
 
 def finish(figure: "Figure", name: str, alternative: str) -> str:
-    """Returns the figure as SVG, the same for the same drawing: `name` seeds its ids, `alternative` says it in words."""
+    """Returns the figure as SVG, with a legend of what has a label, the same for the same drawing.
+
+    `name` seeds its ids, `alternative` says it in words.
+    """
     import matplotlib
     from matplotlib.backends.backend_svg import FigureCanvasSVG
 
+    if not figure.legends and figure.axes[0].get_legend_handles_labels()[1]:
+        figure.legend(loc="lower center")
     buffer = io.StringIO()
     with matplotlib.rc_context({"svg.hashsalt": name}):
         metadata = dict.fromkeys(("Creator", "Date", "Format", "Type"))

@@ -5,24 +5,13 @@ import math
 from rlready.analysis.comparison import Row
 from rlready.analysis.costs import STAGES, UNIT, balance, list_entries
 from rlready.analysis.format import MISSING, count, show_estimate, show_result
-from rlready.analysis.gate_audit import Audit, audit_rejections, is_refused
 from rlready.analysis.plateau import describe_settling
-from rlready.analysis.policies import (
-    AFFORDED,
-    LOST,
-    Family,
-    list_families,
-    list_policies,
-    name_cost,
-    pick_cheap,
-    pick_probe,
-    price,
-)
-from rlready.analysis.pool import Pool, explain_no_pool, find_pools, find_probes
-from rlready.analysis.saving import name_judges
+from rlready.analysis.policies import AFFORDED, LOST, describe_cheap, list_families, list_policies, name_cost, pick_probe, price
+from rlready.analysis.pool import explain_no_pool, find_pools, find_probes
+from rlready.analysis.saving import audit_rejections, is_refused, name_judges
 from rlready.records.outcome import CANDIDATE_STAGES, STAGE_NAMES
-from rlready.stages.report.curves import draw_policies
-from rlready.stages.report.document import Plot, Section, Table
+from rlready.stages.report.document import Plot, Section
+from rlready.stages.report.plots import draw_policies
 
 POLICIES = "Cost and regret of other policies"
 NO_RACE = "Races have no cost here: no step before the end of RL has a validation of all candidates (rl_eval_steps)."
@@ -42,15 +31,13 @@ def describe_policies(rows: list[Row], base: Row, k: int | None) -> Section:
     pools = find_pools(rows, base)
     if not pools:
         return Section(POLICIES, [f"Unknown: {explain_no_pool(rows)}."])
-    table = [["Policy", "Among", "RL for", "Cost", "Regret"]]
+    table, priced = [["Policy", "Among", "RL for", "Cost", "Regret"]], []
     probes = [find_probes(pool) for pool in pools]
-    priced = [
-        [price(policy, pool) for policy in list_policies(pool, k, seen)] for pool, seen in zip(pools, probes, strict=True)
-    ]
-    for pool, prices in zip(pools, priced, strict=True):
-        for found in prices:
-            regret = MISSING if found.regret is None else show_estimate(found.regret, found.interval, 3)
+    for pool, seen in zip(pools, probes, strict=True):
+        priced.append([price(policy, pool) for policy in list_policies(pool, k, seen)])
+        for found in priced[-1]:
             cost = f"{100 * found.share:.0f}%" if pool.priced else MISSING
+            regret = show_estimate(found.regret, found.interval, 3)
             table.append([found.label, f"{pool.size} {pool.label}", str(found.taken), cost, regret])
     what, families = name_cost(pools[0]), list_families(pools[0], k, probes[0])
     plot = Plot(
@@ -61,20 +48,8 @@ def describe_policies(rows: list[Row], base: Row, k: int | None) -> Section:
     )
     probe = pick_probe(pools[0], probes[0])
     races = f"Races are at step {probe.step}, without race_keep." if probe else NO_RACE
-    texts = [*_describe_cheap(pools[0], families), races, *describe_settling(pools[0], probes[0])]
+    texts = [*describe_cheap(pools[0], families), races, *describe_settling(pools[0], probes[0])]
     return Section(POLICIES, texts, table, POLICY_NOTES, [plot])
-
-
-def _describe_cheap(pool: Pool, families: list[Family]) -> list[str]:
-    found = pick_cheap(pool, families)
-    limits = f"at most {100 * AFFORDED:.0f}% of the {name_cost(pool)} of RL for all, with a regret of at most {LOST:g}"
-    by = ", ".join(found) if found else "none, at any budget"
-    said = [f"In hindsight, these choices would have had {limits}: {by}."]
-    if not pool.priced:
-        said.append(
-            "Not all costs were recorded on one kind of device, so every RL run counts the same here and predictors count 0."
-        )
-    return said
 
 
 def describe_audit(rows: list[Row]) -> Section:
@@ -92,8 +67,14 @@ def describe_audit(rows: list[Row]) -> Section:
         else f" (95% interval {interval[0]:.{digits}f} to {interval[1]:.{digits}f})"
         for interval, digits in ((audit.rate_interval, 2), (audit.regret_interval, 3))
     )
+    drawn = f"RL ran for {audit.drawn} of them, drawn at random; their results are weighted by inverse propensity."
+    if everyone := audit.observed == audit.rejected:
+        drawn = f"RL ran for {'it' if audit.rejected == 1 else 'all of them'}, so nothing is extrapolated."
+    if audit.chosen:
+        chosen = "." if everyone else ", chosen and not drawn, so not extrapolated."
+        drawn += f" External: {count(audit.chosen, 'result')}{chosen}"
     said = [
-        f"{count(audit.rejected, 'candidate')} {audit.called}. {_describe_draw(audit)}",
+        f"{count(audit.rejected, 'candidate')} {audit.called}. {drawn}",
         f"False rejections (ended above the best approved candidate, {audit.best.name}, {show_result(audit.best)}):"
         f" {audit.false} of {audit.observed} observed{clear}. Estimated false-rejection rate {audit.rate:.2f}{rate}.",
         f"Regret (how far above it {audit.called} candidates end, on average): {audit.regret:.3f}{regret}. Both figures are"
@@ -107,29 +88,13 @@ def describe_audit(rows: list[Row]) -> Section:
     if without := sum(not is_refused(row) for row in undecided):
         said.append(f"Not counted: {count(without, 'undecided candidate')} without RL.")
     if failed := sum(row.lost for row in rows):
-        said.append(f"Not counted: {count(failed, 'failed candidate')}.")
+        which = f", {audit.failed} of them {audit.called}" if audit.failed else ""
+        said.append(f"Not counted: {count(failed, 'failed candidate')}{which}.")
     return Section(title, said)
-
-
-def _describe_draw(audit: Audit) -> str:
-    everyone = audit.observed == audit.rejected
-    if everyone:
-        drawn = f"RL ran for {'it' if audit.rejected == 1 else 'all of them'}, so nothing is extrapolated."
-    else:
-        drawn = f"RL ran for {audit.drawn} of them, drawn at random; their results are weighted by inverse propensity."
-    if audit.chosen:
-        chosen = "." if everyone else ", chosen and not drawn, so not extrapolated."
-        drawn += f" External: {count(audit.chosen, 'result')}{chosen}"
-    return drawn
 
 
 def describe_costs(rows: list[Row], base: Row, trains: bool = True) -> Section:
     """Returns the section on what the experiment cost, and what the gate saved of it if RL was requested."""
-    return Section("Cost", [*(_describe_balance(rows, base) if trains else []), UNIT], _tabulate_costs(rows, base))
-
-
-def _tabulate_costs(rows: list[Row], base: Row) -> Table:
-    """Returns the device-seconds by stage and kind of device, header first and the sums last."""
     entries, unknown = list_entries(rows, base)
     table = [["Stage", "Device", "Runs", "Device-seconds"]]
     table += [[STAGES[e.stage], e.device, str(e.runs), f"{e.cost:,.1f}"] for e in entries]
@@ -142,7 +107,8 @@ def _tabulate_costs(rows: list[Row], base: Row) -> Table:
             seconds = math.fsum(failure.seconds for failure in failed if failure.seconds is not None)
             least = f"at least {seconds:,.1f}" if seconds else MISSING  # on how many devices is not known
             table.append([f"{STAGE_NAMES[stage]}, failed", MISSING, str(len(failed)), least])
-    return [*table, *([["Not recorded", MISSING, str(unknown), MISSING]] if unknown else [])]
+    table += [["Not recorded", MISSING, str(unknown), MISSING]] if unknown else []
+    return Section("Cost", [*(_describe_balance(rows, base) if trains else []), UNIT], table)
 
 
 def _describe_balance(rows: list[Row], base: Row) -> list[str]:

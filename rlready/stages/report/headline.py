@@ -1,31 +1,19 @@
-"""The result in plain words, the answer first."""
+"""The result in plain words, the answer first; what was run, and the result in four lines to paste."""
 
-import statistics
 from collections import Counter
 from collections.abc import Iterator
 
 from rlready.analysis import answer
-from rlready.analysis.answer import First, Lost, Sharpening
-from rlready.analysis.comparison import Row, Setting, group_settings, list_scores
-from rlready.analysis.format import (
-    count,
-    explain_end,
-    name_some,
-    show,
-    show_estimate,
-    show_percent,
-    show_result,
-    show_score,
-    show_shares,
-    show_verdict,
-)
+from rlready.analysis.comparison import Row, group_settings, list_scores
+from rlready.analysis.format import count, explain_end, name_some, show, show_estimate, show_mean, show_result, show_shares
 from rlready.analysis.noise import ScoreNoise, describe_small_spread, measure_noise
 from rlready.analysis.plateau import look_for_plateau
 from rlready.analysis.saving import weigh_gate
+from rlready.analysis.sweep_result import SweepResult
 from rlready.gate.lead import measure_gain, read_interval
 from rlready.stages.report.document import DECISIONS, shorten_reason
 
-UNMEASURED = "Whether Pass@1 after SFT predicted this is unknown: it was not measured."
+DIGEST = 8  # characters of a digest
 ONE_SEED = (
     "Each result is from one seed, so this holds for these checkpoints, not for their settings: the noise between seeds is"
     " unknown (sweep_seeds)."
@@ -43,7 +31,7 @@ def tell_result(
     noise, counted = measure_noise(rows), _count_decisions(rows)
     if noise.repeated:
         counted = f"{count(len(group_settings(rows)), 'setting')}, {counted}"
-    lost = [(one.all, _describe_lost(one, max_tokens)) for one in answer.find_lost_answers(rows)]
+    everywhere, somewhere = answer.describe_lost_answers(rows, max_tokens)
     k = next((row.verdict.numbers.k for row in rows if row.verdict.numbers.k), None)
     first, *more = _describe_answer(rows, noise, base) if trains else _describe_order(rows, k, by)
     first = " ".join([*describe_small_spread(rows, noise), first])
@@ -52,7 +40,6 @@ def tell_result(
         first = f"{plateau.said} {first}"
     elif plateau.said:
         more = [plateau.said, *more]
-    everywhere, somewhere = ([said for everyone, said in lost if everyone == wanted] for wanted in (True, False))
     yield from (*everywhere, first, counted)
     saving = weigh_gate(rows, base) if trains else None
     yield from (*([saving.said] if saving else []), *describe_stopped(rows), *describe_external(rows), *describe_next(rows))
@@ -100,42 +87,18 @@ def _describe_answer(rows: list[Row], noise: ScoreNoise, base: Row) -> list[str]
     best = answer.find_best(rows, noise)
     if best is None:
         return _explain_no_result(rows)
-    (setting, first), score = best, _show_scores(best.setting)
+    (setting, first), score = best, answer.show_scores(best.setting)
     if best.candidate is None:
         return [_describe_zeros(rows)]
-    gained = _describe_sharpening(first.name, setting.rows, base)
+    gained = answer.describe_sharpening(first.name, setting.rows, base)
     if not first.others:
         alone = f"Only {first.name} has finished RL, with Pass@1 {score}, so there is nothing to compare it with."
         return [" ".join([alone, *gained])]
-    said, favorite = _describe_best(first, score), _describe_favorite(rows, noise, setting)
+    said = first.describe(f"ended best after RL, with Pass@1 {score}", f"has the highest Pass@1 after RL, {score}")
+    favorite = answer.describe_favorite(rows, noise)
     if noise.repeated:
         return [" ".join([said, *gained]), *favorite]
-    return [" ".join([said, *_describe_greedy(rows), *gained]), ONE_SEED, *favorite]
-
-
-def _show_scores(setting: Setting) -> str:
-    """Returns the result of a candidate, or the mean over the seeds of a setting; then greedy Pass@1 if that is known."""
-    (row, _), *others = list_scores(setting.rows)
-    if not others:
-        return show_result(row)
-    deviation, greedy = statistics.stdev(setting.scores), setting.average(lambda row: row.greedy_score)
-    shown = f"{statistics.fmean(setting.scores):.3f} ± {deviation:.3f} (standard deviation over {len(setting.scores)} seeds)"
-    return shown + ("" if greedy is None else f", greedy {greedy:.3f}")
-
-
-def _describe_best(first: First, score: str) -> str:
-    return describe_first(first, f"ended best after RL, with Pass@1 {score}", f"has the highest Pass@1 after RL, {score}")
-
-
-def describe_first(first: First, clearly: str, highest: str) -> str:
-    """Returns that one is first, or, if that may be chance, has the highest figure, and which ones are not clearly worse."""
-    if first.sure:
-        whom = first.others[0] if len(first.others) == 1 else f"each of the other {len(first.others)}"
-        return f"{first.name} {clearly}: ahead of {whom} beyond chance."
-    said = [f"{first.name} {highest}."]
-    said += [f"Not clearly worse: {name_some(first.level)}."] if first.level else []
-    said += [f"Whether it is ahead of {name_some(first.unknown)} beyond chance is unknown."] if first.unknown else []
-    return " ".join(said)
+    return [" ".join([said, *answer.describe_greedy(rows), *gained]), ONE_SEED, *favorite]
 
 
 def _describe_order(rows: list[Row], k: int | None, by: str | None) -> list[str]:
@@ -155,7 +118,7 @@ def _describe_order(rows: list[Row], k: int | None, by: str | None) -> list[str]
     end = "lowest" if by == "generalization_loss" else "highest"
     pairs = ", ".join(f"{row.name} and {standing.ahead_of}" for row, standing in others[:-1] if not standing.sure)
     more = [f"The order may also be chance between {pairs}."] if pairs else []
-    return [describe_first(first, comes, f"has the {end} {label}, {figure}"), *more]
+    return [first.describe(comes, f"has the {end} {label}, {figure}"), *more]
 
 
 def _explain_no_result(rows: list[Row]) -> list[str]:
@@ -208,80 +171,95 @@ def _count_decisions(rows: list[Row]) -> str:
 
 
 def _describe_base(rows: list[Row], base: Row) -> list[str]:
-    shares = show_shares(base.benchmark.truncated, base.benchmark.unreadable, base.benchmark.unknown)
     said = []
     if base.score is not None:
-        shown = show_result(base) + (f"; {shares}" if shares else "")
+        shown = show_result(base) + (f"; {shares}" if (shares := show_shares(base.shares_after)) else "")
         said.append(f"The base model, without SFT and RL, scores {shown}.")
     chances = [row.benchmark.chance for row in (*rows, base) if row.benchmark.chance]
     return [*said, f"Guessing scores {show(max(chances))}."] if chances else said
 
 
-def _describe_lost(lost: Lost, max_tokens: int | None) -> str:
-    """Returns what to change if nearly all samples were truncated or have no answer."""
-    subject = "of the samples" if lost.all else f"samples of {name_some(lost.names)}"
-    start = f"The scores say little: {show_percent(lost.share)} {subject}" if lost.all else f"Nearly all {subject}"
-    if lost.why == answer.NOT_JUDGED:
-        return f"{start} could not be judged by the verifier, which counts as wrong; rlready samples --unknown shows them."
-    if lost.why == answer.UNCLEAR:
-        return f"{start} have no final answer; whether they were truncated is unknown."
-    if lost.why == answer.NO_ANSWER:
-        return (
-            f"{start} have no final answer in the form the prompt asks for; change the prompt or format of the evaluation data"
-            " (curate_sources), or teach the form by SFT."
-        )
-    raised = "sampling_max_tokens" if max_tokens is None else f"sampling_max_tokens (now {max_tokens})"
-    what = "were truncated by the length limit" if lost.whole else "were truncated by the length limit or have no final answer"
-    return f"{start} {what}; raise {raised}."
+def describe_origin(sweep: SweepResult, rows: list[Row], base: Row, k: int | None) -> list[tuple[str, str]]:
+    """Returns what was run, as pairs (label, text); what is not known is left out."""
+    given, origin = sweep.parameters, sweep.origin
+    run = ", ".join(filter(None, (origin.get("run"), origin.get("date"), f"rlready {origin['version']}" if origin else "")))
+    steps = given.get("rl_steps")
+    trained = "no RL" if not sweep.trains else "" if steps is None else f"{count(steps, 'RL step')}"
+    every = (*rows, base)
+    before = [(row.predictors.problems, row.predictors.samples, "before RL") for row in every]
+    sizes = [*before, *((row.benchmark.problems, row.benchmark.samples, "on the benchmark") for row in every)]
+    known = [f"{problems} problems x {samples} samples {when}" for problems, samples, when in sizes if problems and samples]
+    measured = [*dict.fromkeys(known), f"k = {k}" if k else "", trained]
+    digests = [model["digest"] for row in every if (model := row.outcome.links.get("base_model")) and model.get("digest")]
+    model = given.get("base_model", "")
+    pairs = {
+        "Run": run,
+        "Base model": f"{model} ({digests[0][:DIGEST]})" if model and digests else model,
+        "Data": _describe_data(given, every),
+        "Measured": ", ".join(filter(None, measured)),
+        "Command": origin.get("command", ""),
+    }
+    return [(label, text) for label, text in pairs.items() if text]
 
 
-def _describe_greedy(rows: list[Row]) -> list[str]:
-    if (found := answer.find_greedy_leader(rows)) is None:
-        return []
-    ahead, lead = found
-    sure = ", beyond chance" if lead.sure else "" if lead.low is None else ", which may be chance"
-    return [f"Under greedy decoding {ahead.name} leads with {show(ahead.greedy_score)}, by {lead.describe()}{sure}."]
+def _describe_data(given: dict, rows: tuple[Row, ...]) -> str:
+    names = {"SFT": given.get("curate_sft_data"), "evaluation": given.get("curate_evaluation_data")}
+    named = [f"{use} {name}" for use, name in names.items() if name]
+    sets: dict = next((row.outcome.links["data"] for row in rows if row.outcome.links.get("data")), {})
+    sized = [f"{name} {entry['rows']} rows ({str(entry['digest'])[:DIGEST]})" for name, entry in sets.items()]
+    return "; ".join(filter(None, (", ".join(named), ", ".join(sized))))
 
 
-def _describe_sharpening(name: str, best: list[Row], base: Row) -> list[str]:
-    if base.score is None:
-        return []
-    found = answer.measure_sharpening(best, base)
-    if found is None:
-        return [f"How much of the gain of {name} is sharpening is unknown: greedy Pass@1 was not measured before and after."]
-    said = f"Over the base model, {name} gained {found.gain:+z.3f} in sampled and {found.greedy:+z.3f} in greedy Pass@1"
-    return [
-        said + ("." if found.sure is None else _describe_share(found) if found.sure else "; the sampled gain may be chance.")
-    ]
+def summarize(sweep: SweepResult, rows: list[Row], base: Row, k: int | None) -> list[str]:
+    """Returns four lines to paste: the winner, the gate's choice and why, the net saving, and how sure the winner is."""
+    trains = sweep.shows_rl
+    saving = weigh_gate(rows, base) if trains else None
+    winner, sure = _describe_winner(rows, base) if trains else _describe_first(rows, k, sweep.parameters.get("gate_rank_by"))
+    net = "unknown: no RL" if not trains else saving.net if saving else "none: the gate did not decide"
+    return [f"Winner: {winner}", f"Gate: {_describe_gate(rows)}", f"Net saving: {net}", f"Certainty: {sure}"]
 
 
-def _describe_share(found: Sharpening) -> str:
-    share = found.share
-    if share <= 0:
-        return ", so none of it is sharpening."
-    part = "all" if share == 1 else f"most ({show_percent(share)})" if share > 0.5 else show_percent(share)
-    return f": {part} of the sampled gain is sharpening towards answers that greedy decoding already gave."
+def _describe_winner(rows: list[Row], base: Row) -> tuple[str, str]:
+    noise = measure_noise(rows)
+    best = answer.find_best(rows, noise)
+    if best is None:
+        return "unknown, no candidate has finished RL", "unknown"
+    if best.candidate is None:
+        return "none, no result of RL is above 0", "unknown"
+    shown, over = show_result(best.candidate), "candidates with one seed each"
+    if noise.repeated:
+        shown, over = show_mean([row.score for row in best.setting.rows]), "settings, by the noise between seeds"
+    before = "" if base.score is None else f"; base model {show(base.score)}"
+    return f"{best.first.name}, Pass@1 {shown} after RL{before}", _describe_certainty(best.first, over)
 
 
-def _describe_favorite(rows: list[Row], noise: ScoreNoise, best: Setting) -> list[str]:
-    """Returns whether the highest Pass@1 after SFT predicted the best result of RL."""
-    found = answer.find_favorite(rows, noise)
-    if found is None and best.average(lambda row: row.sft_pass_at_1) is None:
-        return [UNMEASURED]
-    if found is None:
-        return ["No candidate solved a problem in one try after SFT (T=1), so Pass@1 could not rank them."]
-    said, lead, led = [], found.lead, show(found.led)
-    among = "Among those measured, the" if found.unmeasured else "The"
-    if found.untested:
-        verdicts = ", ".join(dict.fromkeys(map(show_verdict, found.untested.rows)))
-        said.append(
-            f"{among} highest Pass@1 (T=1) after SFT, {show(found.most)}, belongs to {found.untested.name}, which has no result"
-            f" of RL ({verdicts}); how it would have ended is unknown."
-        )
-        among = "Among those with RL, the"
-    if found.best:
-        return [*said, f"{among} highest Pass@1 (T=1) after SFT, {led}, was also the highest after RL."]
-    unsure = "" if lead.sure or lead.low is None else ", which may be chance"
-    ended = show_score(found.leader.rows[0]) if len(found.leader.rows) == 1 else _show_scores(found.leader)
-    ended = f"{found.leader.name} led with {led} and ended at {ended}, {lead.describe()} lower{unsure}."
-    return [*said, f"{among} highest Pass@1 (T=1) after SFT was not the highest after RL: {ended}"]
+def _describe_first(rows: list[Row], k: int | None, by: str | None) -> tuple[str, str]:
+    first = answer.find_first_before_rl(rows, k, by)
+    if first is None:
+        return f"unknown, no candidate has a single {answer.label_ranked(k, by)}", "unknown"
+    best = next(row for row in rows if row.name == first.name)
+    winner = f"{first.name}, {answer.label_ranked(k, by)} {show_estimate(*answer.read_ranked(best, k, by)[:2])}, without RL"
+    return winner, _describe_certainty(first, "compared problem by problem")
+
+
+def _describe_certainty(first: answer.First, over: str) -> str:
+    if not first.others:
+        return "unknown, nothing to compare it with"
+    said = [f"not clearly ahead of {name_some(first.level)}"] if first.level else []
+    said += [f"unknown against {name_some(first.unknown)}"] if first.unknown else []
+    return f"{'; '.join(said) or 'ahead of all others beyond chance'} ({over})"
+
+
+def _describe_gate(rows: list[Row]) -> str:
+    judged = [row for row in rows if row.judged]
+    if not judged:
+        return "decided on no candidate"
+    if any(row.verdict.mode == "off" for row in judged):
+        return "off, RL for every candidate" + (", up to the race" if any(row.outrun for row in rows) else "")
+    approved = [row for row in judged if row.approved]
+    reason = (approved or judged)[0].verdict.reason.split("; ")[0]  # its first statement decided
+    if not approved:
+        said = f"approved none of {len(judged)} candidates;" if len(judged) > 1 else "did not approve the only one it judged,"
+        return f"{said} {judged[0].name}: {reason}"
+    named = f"{name_some([row.name for row in approved])} ({len(approved)} of {count(len(judged), 'candidate')})"
+    return f"approved {named}: {reason}"

@@ -1,30 +1,51 @@
-"""The plots of the report, as SVG to put into a page: first those of the answer, each point with the candidate's name."""
+"""The plots of the report, as SVG to put into a page: those of the answer, then lines over k, epochs, steps and cost."""
 
 import math
 import statistics
+from collections import Counter
+from collections.abc import Callable
 from operator import attrgetter
+from typing import TYPE_CHECKING, Any
 
-from rlready.analysis.comparison import BASE_NAME, Row, Setting, group_settings, list_scores, shorten_names
-from rlready.analysis.predictor import Measure, Predictor, label_pass_at, pick_main, select_finished
-from rlready.gate.lead import SCORE, read_figure
-from rlready.stages.report.curves import draw_curves, draw_trajectories
-from rlready.stages.report.document import Plot
-from rlready.stages.report.figure import (
-    BLUE,
-    GREY,
-    STAR,
-    SUBSET_COLORS,
-    SUBSET_MARKERS,
-    VERMILION,
-    finish,
-    name_points,
-    shorten,
-    start,
+from rlready.analysis.comparison import BASE_NAME, Row, Setting, group_settings, keep_known, list_scores, shorten_names
+from rlready.analysis.plateau import trace_ranking
+from rlready.analysis.policies import AFFORDED, ALL, BOTH, GATE, LOST, RACE, Family, Price, name_cost, trace
+from rlready.analysis.pool import Pool
+from rlready.analysis.predictor import (
+    Measure,
+    Predictor,
+    label_pass_at,
+    mixes_subsets,
+    pick_main,
+    select_finished,
 )
+from rlready.gate.lead import SCORE, read_figure
+from rlready.stages.report.document import Plot
+from rlready.stages.report.figure import finish, name_points, shorten, show_plain_ticks, start
 from rlready.stats.regression import fit_line
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Okabe and Ito's colour-blind-safe colours, without the yellow that white paper swallows.
+BLUE, VERMILION, GREEN, PURPLE, SKY, ORANGE, GREY = (
+    "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#767676",
+)  # fmt: skip
+MAIN_COLORS = (BLUE, VERMILION, GREEN, PURPLE)  # of the main predictors, in their order
+PALETTE = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, GREY)
+MARKERS = "osD^vPX*"
+SUBSET_MARKERS = {"random": "o", "shortest": "^", "longest": "v", "mixed": "D"}
+SUBSET_COLORS = {"random": BLUE, "shortest": VERMILION, "longest": GREEN, "mixed": PURPLE}
+STAR = "★ "  # before the names of what the gate approved
+FINISHED = "finished checkpoint"  # what candidates without a subset are called
 MOST_SETTINGS = 24  # one line each in the plot of scores
+MOST_NAMED = 10  # more candidates are coloured by subset and not named one by one
 CHOICE = "approved by the gate"
+POLICY_MARKS = {ALL: "s", GATE: "*", RACE: "X", BOTH: "P"}
+
+LineStyle = dict[str, Any]  # keyword arguments of matplotlib's plot; without a label the line is not in the legend
+FAINT: LineStyle = {"linestyle": ":", "linewidth": 0.8, "alpha": 0.4, "zorder": 1}  # behind the other lines
 
 
 def draw_plots(rows: list[Row], base: Row, k: int | None, least: float | None, trains: bool = True) -> list[Plot]:
@@ -32,28 +53,28 @@ def draw_plots(rows: list[Row], base: Row, k: int | None, least: float | None, t
 
     The candidates have colours in their order; `least` is the gate's threshold for Pass@k, None or 0 if there is none.
     """
-    omitted = len(_list_settings(rows)) - MOST_SETTINGS
+    settings, main, label = _list_settings(rows), pick_main(k), label_pass_at(k)
+    omitted = len(settings) - MOST_SETTINGS
     more = f" The other {omitted} settings are in the table." if omitted > 0 else ""
     scores = Plot(
         "Pass@1 before and after RL",
         "Before RL on the predictors' problems; the others on the benchmark's, with 95% intervals, or, if seeds repeat,"
         f" the mean ±1 standard deviation over them. Star: {CHOICE}." + more,
-        _draw_scores(rows, base),
+        _draw_scores(settings[:MOST_SETTINGS], shorten_names(rows), base),
         "no candidate has a Pass@1",
     )
     trajectories = Plot(
         "Held-out loss during SFT",
         "Lower is better. Dotted: not a random subset; its level is not comparable with the others.",
-        draw_trajectories(rows),
+        _draw_trajectories(rows),
         "no candidate has a held-out loss during SFT",
     )
     curves = Plot(
         "Pass@k before RL",
         f"How often at least one of k samples is right. Dotted curves: not a random subset. Star: {CHOICE}.",
-        draw_curves(rows, base, k, least),
+        _draw_curves(rows, base, k, least),
         "no candidate has a Pass@k curve",
     )
-    main, label = pick_main(k), label_pass_at(k)
     predictions = [
         _plot_prediction(rows, main.pass_at_k, label, attrgetter("pass_at_k")),
         _plot_prediction(rows, main.sft_pass_at_1, main.sft_pass_at_1.label, attrgetter("sft_pass_at_1")),
@@ -74,29 +95,30 @@ def _list_settings(rows: list[Row]) -> list[Setting]:
     return sorted(settings, key=lambda setting: ends[setting.name], reverse=True)
 
 
-def _draw_scores(rows: list[Row], base: Row) -> str:
+def _draw_scores(shown: list[Setting], short: dict[str, str], base: Row) -> str:
     """Draws one line per setting: its Pass@1 before RL, and after RL with its spread."""
-    shown = _list_settings(rows)[:MOST_SETTINGS]
     if not shown:
         return ""
     figure, axes = start(legend_rows=2, lines=len(shown))
+    names = []
     for place, setting in enumerate(shown):
         before, after = (setting.average(attrgetter(measure)) for measure in ("sft_pass_at_1", "score"))
         if before is not None and after is not None:
             axes.plot([before, after], [place, place], color=GREY, linewidth=1)
         if before is not None:
             axes.plot([before], [place], "o", color=BLUE, markerfacecolor="white")
+        if len(setting.scores) > 1:
+            spread = [[statistics.stdev(setting.scores)]] * 2
+        elif after is not None:
+            spread = _measure_bar(*list_scores(setting.rows)[0])
         if after is not None:
-            below, above = _measure_spread(setting)
-            axes.errorbar([after], [place], xerr=[[below], [above]], color=VERMILION, marker="o", elinewidth=1.2)
+            axes.errorbar([after], [place], xerr=spread, color=VERMILION, marker="o", elinewidth=1.2)
+        name = short[setting.rows[0].name] if len(setting.rows) == 1 else setting.name
+        names.append(STAR * any(row.approved for row in setting.rows) + shorten(name, 22))
     if base.score is not None:
         axes.axvline(base.score, color="black", linestyle="--", linewidth=1.2, label=BASE_NAME)
     axes.plot([], [], "o", color=BLUE, markerfacecolor="white", label="before RL")
     axes.plot([], [], "o", color=VERMILION, label="after RL")
-    short = shorten_names(rows)
-    named = [short[s.rows[0].name] if len(s.rows) == 1 else s.name for s in shown]
-    stars = [STAR * any(row.approved for row in s.rows) for s in shown]
-    names = [star + shorten(name, 22) for star, name in zip(stars, named, strict=True)]
     axes.set_yticks(range(len(shown)), names, fontsize=9)
     axes.set_ylim(len(shown) - 0.5, -0.5)
     axes.set(xlabel="Pass@1 (T=1)")
@@ -104,19 +126,11 @@ def _draw_scores(rows: list[Row], base: Row) -> str:
     return finish(figure, "scores", f"Pass@1 before and after RL, for {len(shown)} settings")
 
 
-def _measure_spread(setting: Setting) -> tuple[float, float]:
-    """Returns how far the bar of a setting reaches down and up from its mean."""
-    if len(setting.scores) > 1:
-        deviation = statistics.stdev(setting.scores)
-        return deviation, deviation
-    return _measure_bar(*list_scores(setting.rows)[0])
-
-
-def _measure_bar(row: Row, score: float) -> tuple[float, float]:
+def _measure_bar(row: Row, score: float) -> list[list[float]]:
     """Returns how far a score's 95% interval reaches down and up from it; nan, which draws no bar, if unknown."""
     figure = read_figure(row.outcome, SCORE)
     low, high = (figure and figure.interval) or (math.nan, math.nan)
-    return max(0.0, score - low), max(0.0, high - score)
+    return [[max(0.0, score - low)], [max(0.0, high - score)]]
 
 
 def _plot_prediction(rows: list[Row], predictor: Predictor, label: str, measure: Measure) -> Plot:
@@ -135,11 +149,11 @@ def _draw_prediction(shown: list[Row], label: str, measure: Measure, short: dict
     figure, axes = start()
     points = [(row, x, y) for row, y in list_scores(shown) if (x := measure(row)) is not None]
     for row, x, y in points:
-        subset, (below, above) = row.candidate.subset, _measure_bar(row, y)
+        subset = row.candidate.subset
         axes.errorbar(
             [x],
             [y],
-            yerr=[[below], [above]],
+            yerr=_measure_bar(row, y),
             color=SUBSET_COLORS.get(subset, GREY),
             markerfacecolor="white" if row.elsewhere else None,
             marker=SUBSET_MARKERS.get(subset, "s"),
@@ -150,9 +164,116 @@ def _draw_prediction(shown: list[Row], label: str, measure: Measure, short: dict
     xs = [x for _, x, _ in points]
     if line := fit_line(xs, [y for *_, y in points]):
         axes.plot([min(xs), max(xs)], [line[0] * end + line[1] for end in (min(xs), max(xs))], color=GREY)
-    ringed = [] if all(row.approved for row, *_ in points) else [(x, y) for row, x, y in points if row.approved]
-    for x, y in ringed:
-        axes.plot([x], [y], "o", markersize=13, markerfacecolor="none", color="black", markeredgewidth=1.2)
+    if not all(row.approved for row, *_ in points):
+        for _, x, y in [point for point in points if point[0].approved]:
+            axes.plot([x], [y], "o", markersize=13, markerfacecolor="none", color="black", markeredgewidth=1.2)
     name_points(axes, [(x, y, short[row.name]) for row, x, y in points])
     axes.set(xlabel=label, ylabel="Pass@1 after RL")
     return finish(figure, label, f"Pass@1 after RL against {label}, {len(shown)} points")
+
+
+def _draw_trajectories(rows: list[Row]) -> str:
+    """Draws the held-out loss of each candidate during SFT."""
+    shown = [row for row in rows if row.trajectory]
+    if not shown:
+        return ""
+    figure, axes, _ = _draw_lines(rows, shown, attrgetter("trajectory"))
+    axes.set_xscale("symlog", base=2, linthresh=1)
+    axes.set_xlim(left=0)
+    show_plain_ticks(axes)
+    axes.set(xlabel="SFT epoch", ylabel="held-out loss (nats per token)")
+    return finish(figure, "trajectories", f"Held-out loss against SFT epoch, for {len(shown)} candidates")
+
+
+def _draw_curves(rows: list[Row], base: Row, k: int | None, least: float | None) -> str:
+    """Draws Pass@k of each candidate and of the base model, with the gate's k and threshold."""
+    shown = [row for row in rows if row.curve]
+    if not shown:
+        return ""
+    figure, axes, _ = _draw_lines(rows, shown, attrgetter("curve"), further=2 + bool(least))
+    if base.curve:
+        axes.plot(*zip(*base.curve, strict=True), color="black", linestyle="--", linewidth=1.2, label="base model")
+    if k:
+        axes.axvline(k, color=GREY, linestyle=":", linewidth=1.2, label=f"k of the gate: {k}")
+    if k and least:
+        label = f"minimum {label_pass_at(k)} for RL: {least:g}"
+        axes.plot([k], [least], "_", color=VERMILION, markersize=12, markeredgewidth=2.5, label=label)
+    axes.set_xscale("log", base=2)
+    show_plain_ticks(axes)
+    axes.set(xlabel="k", ylabel="Pass@k before RL")
+    return finish(figure, "curves", f"Pass@k before RL against k, for {len(shown)} candidates")
+
+
+def draw_validation(rows: list[Row]) -> str:
+    """Draws Pass@1 in validation against the step of RL, with the reward of training, faintly, beside it."""
+    shown = [row for row in rows if row.validated]
+    if not shown:
+        return ""
+    figure, axes, styles = _draw_lines(rows, shown, attrgetter("validated"))
+    for row in shown:
+        if rewards := keep_known(row.rewards):
+            axes.plot(*zip(*rewards, strict=True), color=styles[row.name]["color"], **FAINT)
+    axes.set(xlabel="step of RL", ylabel="Pass@1 in validation")
+    return finish(figure, "validation", f"Pass@1 in validation against the step of RL, for {len(shown)} candidates")
+
+
+def _draw_lines(
+    rows: list[Row], shown: list[Row], line: Callable[[Row], list], further: int = 0
+) -> tuple["Figure", "Axes", dict[str, LineStyle]]:
+    """Draws a line per candidate shown, with room for `further` rows in the legend; of many, the legend has one per subset."""
+    styles, short = {}, shorten_names(rows)
+    unnamed = Counter(row.candidate.subset for row in shown)
+    for index, row in enumerate(rows):
+        if row not in shown:
+            continue
+        subset = row.candidate.subset
+        style: LineStyle = {"linestyle": "-" if subset in ("random", "") else ":"}
+        if len(rows) <= MOST_NAMED:
+            style |= {"color": PALETTE[index % len(PALETTE)], "marker": MARKERS[index % len(MARKERS)], "markersize": 3.5}
+            style |= {"label": STAR * row.approved + shorten(short[row.name])}
+        else:
+            style |= {"color": SUBSET_COLORS.get(subset, GREY), "linewidth": 1, "alpha": 0.7}
+            if number := unnamed.pop(subset, 0):
+                style |= {"label": shorten(f"{subset or FINISHED} ({number} candidates)")}
+        styles[row.name] = style
+    figure, axes = start(legend_rows=sum("label" in style for style in styles.values()) + further)
+    for row in shown:
+        axes.plot(*zip(*line(row), strict=True), **styles[row.name])
+    return figure, axes, styles
+
+
+def draw_policies(pool: Pool, prices: list[Price], families: list[Family]) -> str:
+    """Draws the regret of policies against their cost."""
+    places, hues = range(len(families) - 1), PALETTE[:-1]
+    styles = [*((hues[n % len(hues)], "-" if n < len(hues) else "--") for n in places), (GREY, "-")]
+    marks = [(one, one.regret) for one in prices if one.label in POLICY_MARKS and one.regret is not None]
+    figure, axes = start(legend_rows=len(families) + len(marks))
+    axes.axvline(AFFORDED, color=GREY, linestyle=":", linewidth=1)
+    axes.axhline(LOST, color=GREY, linestyle=":", linewidth=1)
+    for family, (color, dashes) in zip(families, styles, strict=True):
+        points, label = trace(pool, family.policies), shorten(family.label)
+        axes.plot(*zip(*points, strict=True), color=color, linestyle=dashes, marker=".", label=label)
+    for one, regret in marks:
+        axes.plot([one.share], [regret], POLICY_MARKS[one.label], color="black", markersize=8, label=shorten(one.label))
+    axes.set(xlabel=f"{name_cost(pool)}, as a share of RL for all", ylabel="regret in Pass@1")
+    axes.set_xlim(left=0)
+    return finish(figure, "policies", f"Regret against cost of policies, over {pool.size} settings")
+
+
+def draw_ranking(rows: list[Row], k: int | None) -> str:
+    """Draws how the predictors rank the candidates by validation, or else their rewards, over the steps of RL."""
+    shown = [(predictor, color, "-") for predictor, color in zip(pick_main(k), MAIN_COLORS, strict=True)]
+    if mixes_subsets(rows):
+        # The others of these are judged on random subsets only; these are what to compare them with.
+        shown += [(predictor.restrict(), color, "--") for predictor, color, _ in shown[:2]]
+    lines = [(p.label, points, color, dashes) for p, color, dashes in shown if (points := trace_ranking(rows, p))]
+    if not lines:
+        return ""
+    figure, axes = start(legend_rows=len(lines))
+    axes.axhline(0, color=GREY, linewidth=1)
+    for label, points, color, dashes in lines:
+        axes.plot(*zip(*points[:-1], strict=True), color=color, linestyle=dashes, label=shorten(label))
+        axes.plot(*zip(*points[-2:], strict=True), color=color, linestyle=":")
+        axes.plot(*points[-1], color=color, marker="o")
+    axes.set(xlabel="share of RL's steps", ylabel="Spearman's correlation", ylim=(-1.05, 1.05), xlim=(0, 1.03))
+    return finish(figure, "ranking", "How the predictors rank the candidates by what they reached, over the steps of RL")

@@ -8,8 +8,8 @@ from rlready.analysis.noise import ScoreNoise, describe_noise
 from rlready.analysis.plateau import LEAST_SETTINGS, look_for_plateau
 from rlready.analysis.predictor import list_predictors, mixes_subsets, pick_main
 from rlready.analysis.quality import check_forecasts, choose, compare_predictors, find_reversals, judge_predictor
-from rlready.stages.report.curves import draw_ranking, draw_validation
 from rlready.stages.report.document import Plot, Section, Table
+from rlready.stages.report.plots import draw_ranking, draw_validation
 from rlready.stats.correlation import SPLITS
 from rlready.stats.intervals import DRAWS, MIN_POINTS
 from rlready.stats.plateau import MUCH
@@ -46,17 +46,12 @@ def describe_quality(rows: list[Row], k: int | None, noise: ScoreNoise) -> Secti
     table = [["Predictor", "Points", "Spearman", "R²", "R² over splits", "Regret"]]
     for predictor in list_predictors(rows, k):
         judged, choice = judge_predictor(rows, predictor), choose(rows, predictor, noise)
-        repeated = f" in {judged.settings} settings" if judged.settings < judged.points else ""
-        table.append(
-            [
-                predictor.label,
-                f"{judged.points}{repeated}",
-                _show(judged.spearman, judged.spearman_interval, judged.points, 3),
-                _show(judged.r_squared, judged.r_squared_interval, judged.settings, len(predictor.parts) + 2),
-                "not enough settings" if judged.splits is None else "{:.2f} ± {:.2f}".format(*judged.splits),
-                NO_CHOICE if choice is None else show_regret(choice.regret, choice.lead),
-            ]
-        )
+        points = f"{judged.points}" + f" in {judged.settings} settings" * (judged.settings < judged.points)
+        correlation = _show(judged.spearman, judged.spearman_interval, judged.points, 3)
+        fit = _show(judged.r_squared, judged.r_squared_interval, judged.settings, len(predictor.parts) + 2)
+        splits = "not enough settings" if judged.splits is None else "{:.2f} ± {:.2f}".format(*judged.splits)
+        regret = NO_CHOICE if choice is None else show_regret(choice.regret, choice.lead)
+        table.append([predictor.label, points, correlation, fit, splits, regret])
     return Section("Predictor quality", table=table, notes=[*_list_caveats(rows, k)])
 
 
@@ -104,14 +99,12 @@ def describe_differences(rows: list[Row], k: int | None) -> Section:
         others.insert(1, main.pass_at_k.restrict())
     table: Table = [["Predictor", "Points", "Spearman", "SFT Pass@1's", "Difference"]]
     for predictor in others:
-        found = compare_predictors(rows, predictor, first)
-        if found.spearman is None or found.other is None:
-            figures = [TOO_FEW if found.points < 3 else ALL_EQUAL] * 3
-        else:
-            bounds = f"{found.interval[0]:+.2f}, {found.interval[1]:+.2f}" if found.interval else MISSING
-            difference = f"{found.spearman - found.other:+.2f} [{bounds}]"
-            figures = [f"{found.spearman:.2f}", f"{found.other:.2f}", difference]
-        table.append([predictor.label, str(found.points), *figures])
+        points, mine, theirs, interval = compare_predictors(rows, predictor, first)
+        figures = [TOO_FEW if points < 3 else ALL_EQUAL] * 3
+        if mine is not None and theirs is not None:
+            bounds = "{:+.2f}, {:+.2f}".format(*interval) if interval else MISSING
+            figures = [f"{mine:.2f}", f"{theirs:.2f}", f"{mine - theirs:+.2f} [{bounds}]"]
+        table.append([predictor.label, str(points), *figures])
     return Section("Better than SFT Pass@1?", table=table, notes=DIFFERENCE_NOTES)
 
 
@@ -119,25 +112,22 @@ def describe_choices(rows: list[Row], k: int | None, noise: ScoreNoise) -> Secti
     """Returns the section on what became of the setting that each of the main predictors would have chosen."""
     table = [["Predictor", "Settings", "Chosen", "Ended at", "Best possible", "Random choice", "By SFT Pass@1", "Regret"]]
     for predictor in pick_main(k):
-        choice = choose(rows, predictor, noise)
-        if choice is None:
-            table.append([predictor.label, MISSING, NO_CHOICE, *[MISSING] * 5])
-            continue
-        scores = [show(value) for value in (choice.score, choice.best, choice.random, choice.by_pass_at_1)]
-        shown = [str(choice.settings), name_some(choice.chosen), *scores, show_regret(choice.regret, choice.lead)]
-        table.append([predictor.label, *shown])
+        cells = [MISSING, NO_CHOICE, *[MISSING] * 5]
+        if choice := choose(rows, predictor, noise):
+            scores = [show(value) for value in (choice.score, choice.best, choice.random, choice.by_pass_at_1)]
+            cells = [str(choice.settings), name_some(choice.chosen), *scores, show_regret(choice.regret, choice.lead)]
+        table.append([predictor.label, *cells])
     return Section("Regret of choosing by a predictor", describe_noise(rows, noise), table, CHOICE_NOTES)
 
 
 def describe_reversals(rows: list[Row]) -> Section:
     """Returns the section on the pairs of settings that RL reversed."""
     found, title = find_reversals(rows), "Which settings swapped ranks in RL?"
-    if found is None:
-        return Section(
-            title, ["The noise between seeds is unknown: no setting has SFT Pass@1 and a result of RL of two seeds."]
-        )
-    if not found.looked:
-        return Section(title, ["Fewer than two settings have SFT Pass@1 and a result of RL, so there is no pair to compare."])
+    if found is None or not found.looked:
+        why = "Fewer than two settings have SFT Pass@1 and a result of RL, so there is no pair to compare."
+        if found is None:
+            why = "The noise between seeds is unknown: no setting has SFT Pass@1 and a result of RL of two seeds."
+        return Section(title, [why])
     apart = [f"Excluded, because their seeds scatter more: {name_some(found.scattered)}."] if found.scattered else []
     looked = count(found.looked, "pair")
     if not found.pairs:

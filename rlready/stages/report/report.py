@@ -12,28 +12,11 @@ from rlready.analysis.format import count
 from rlready.analysis.noise import measure_noise
 from rlready.analysis.sweep_result import SweepResult, list_failures
 from rlready.records.serialization import write_atomically
-from rlready.stages.report.candidates import (
-    describe_benchmarks,
-    describe_candidates,
-    describe_effect,
-    describe_ranking,
-    describe_settings,
-)
+from rlready.stages.report import candidates, gate_sections, predictor_sections
 from rlready.stages.report.document import Document, Section, render_html, render_markdown
 from rlready.stages.report.figure import STYLE, draw_alone
-from rlready.stages.report.gate_sections import describe_audit, describe_costs, describe_policies
-from rlready.stages.report.headline import tell_result
+from rlready.stages.report.headline import describe_origin, summarize, tell_result
 from rlready.stages.report.plots import draw_plots
-from rlready.stages.report.predictor_sections import (
-    describe_choices,
-    describe_differences,
-    describe_forecasts,
-    describe_plateau,
-    describe_quality,
-    describe_reversals,
-)
-from rlready.stages.report.samples import describe_excerpts, describe_samples
-from rlready.stages.report.summary import describe_origin, summarize
 from rlready.stats.intervals import MIN_POINTS
 from rlready.tracking.runs import is_kfp
 
@@ -105,35 +88,37 @@ def _compose(sweep: SweepResult) -> Document:
     plots = draw_plots(rows, base, k, sweep.parameters.get("gate_min_pass_at_k"), trains)
     leading = [plot for plot in plots if plot.drawing][:LEADING_PLOTS]
     others = Section("More plots", plots=[plot for plot in plots if plot not in leading])
-    candidates = describe_candidates(rows, base, k, MOST_ROWS, trains)
-    costs = describe_costs(rows, base, trains)
-    samples = [*describe_samples(rows, base, k, MOST_ROWS), *describe_excerpts(rows, base, MOST_ROWS)]
-    sections, statistics = [*describe_ranking(rows, k, by), candidates, costs, *samples], []
+    everyone = candidates.describe_candidates(rows, base, k, MOST_ROWS, trains)
+    costs = gate_sections.describe_costs(rows, base, trains)
+    sampled = [*candidates.describe_samples(rows, base, k, MOST_ROWS), *candidates.describe_excerpts(rows, base, MOST_ROWS)]
+    sections, statistics = [*candidates.describe_ranking(rows, k, by), everyone, costs, *sampled], []
     if trains:
         sections = [
-            *([describe_settings(settings, k)] if len(settings) < len(rows) else []),
-            candidates,
-            *describe_benchmarks(rows, base),
-            *describe_effect(rows, k),
-            describe_audit(rows),
+            *([candidates.describe_settings(settings, k)] if len(settings) < len(rows) else []),
+            everyone,
+            *candidates.describe_benchmarks(rows, base),
+            *candidates.describe_effect(rows, k),
+            gate_sections.describe_audit(rows),
             costs,
-            *samples,
-            describe_plateau(rows, k),
+            *sampled,
+            predictor_sections.describe_plateau(rows, k),
         ]
         statistics = [
-            describe_policies(rows, base, k),
-            describe_quality(rows, k, noise),
-            describe_differences(rows, k),
-            describe_choices(rows, k, noise),
-            *([describe_reversals(rows)] if noise.repeated else []),
-            describe_forecasts(rows),
+            gate_sections.describe_policies(rows, base, k),
+            predictor_sections.describe_quality(rows, k, noise),
+            predictor_sections.describe_differences(rows, k),
+            predictor_sections.describe_choices(rows, k, noise),
+            *([predictor_sections.describe_reversals(rows)] if noise.repeated else []),
+            predictor_sections.describe_forecasts(rows),
         ]
     finished = sum(bool(setting.scores) for setting in settings)
-    evidence = f"{count(finished, 'setting')} with RL: weak evidence below {MIN_POINTS}"
-    few = finished < MIN_POINTS
+    few, evidence = finished < MIN_POINTS, f"{count(finished, 'setting')} with RL: weak evidence below {MIN_POINTS}"
     lead, *texts = tell_result(rows, base, sweep.parameters.get("sampling_max_tokens"), trains, by)
+    # What tells this experiment from others; the number that KFP gives a run does not.
+    run = sweep.origin.get("run", "")
+    named = [*filter(None, (sweep.parameters.get("base_model", "base model"), count(len(rows), "candidate")))]
     return Document(
-        title=_name(sweep, len(rows)),
+        title=f"{run}: {', '.join(named)}" if run and not is_kfp(run) else ": ".join(named),
         origin=describe_origin(sweep, rows, base, k),
         lead=lead,
         summary=summarize(sweep, rows, base, k),
@@ -146,39 +131,36 @@ def _compose(sweep: SweepResult) -> Document:
     )
 
 
-def _name(sweep: SweepResult, candidates: int) -> str:
-    """Returns what tells this experiment from others: its run, unless KFP numbered it, its base model and its candidates."""
-    run, what = sweep.origin.get("run", ""), count(candidates, "candidate")
-    model = sweep.parameters.get("base_model", "base model")
-    named = run and not is_kfp(run)
-    return f"{run}: {', '.join(filter(None, (model, what)))}" if named else ": ".join(filter(None, (model, what)))
-
-
 def write_verdicts(sweep: SweepResult) -> str:
-    """Returns the verdicts of a sweep as JSON, the candidates in the order of their places before RL.
-
-    docs/guide/checkpoints.md explains every key.
-    """
+    """Returns the verdicts as JSON (docs/guide/checkpoints.md), the candidates in the order of their places before RL."""
     rows, base, k = read_rows(sweep)
     rows = sorted(rows, key=lambda row: row.verdict.standing.place if row.verdict.standing else len(rows) + 1)
-    approved = [row.name for row in rows if row.approved]
-    written = {"version": VERDICTS_VERSION, "k": k, "ranked_by": sweep.parameters.get("gate_rank_by"), "rl": sweep.shows_rl}
-    written |= {"approved": approved, "candidates": [_describe_verdict(row) for row in rows]}
-    written |= {"base_model": _list_figures(base) if base.measured else None}
+    written = {
+        "version": VERDICTS_VERSION,
+        "k": k,
+        "ranked_by": sweep.parameters.get("gate_rank_by"),
+        "rl": sweep.shows_rl,
+        "approved": [row.name for row in rows if row.approved],
+        "candidates": [_describe_verdict(row) for row in rows],
+        "base_model": _list_figures(base) if base.measured else None,
+    }
     return json.dumps(written, indent=1)
 
 
 def _describe_verdict(row: Row) -> dict:
-    verdict, candidate = row.verdict, row.candidate
-    standing, failed = verdict.standing, row.failure
-    described = {"candidate": row.name} | {key: getattr(verdict, key) for key in ("decision", "proceed", "audited", "reason")}
-    described |= {"failed": failed and {"stage": failed.stage, "reason": failed.reason}}
-    race = row.outcome.race
-    described |= {"race": race and {"goes_on": race.goes_on, "step": race.step, "place": race.place, "reason": race.reason}}
-    described |= {"place": standing and standing.place, "ahead_of": (standing and standing.ahead_of) or None}
-    described |= {"lead": standing and standing.lead}
-    described |= {"lead_interval": [standing.low, standing.high] if standing and standing.low is not None else None}
-    return described | _list_figures(row) | {"setting": candidate.describe()}
+    standing, race, failure = row.verdict.standing, row.outcome.race, row.failure
+    return {
+        "candidate": row.name,
+        **{key: getattr(row.verdict, key) for key in ("decision", "proceed", "audited", "reason")},
+        "failed": failure and {key: getattr(failure, key) for key in ("stage", "reason")},
+        "race": race and {key: getattr(race, key) for key in ("goes_on", "step", "place", "reason")},
+        "place": standing and standing.place,
+        "ahead_of": (standing and standing.ahead_of) or None,
+        "lead": standing and standing.lead,
+        "lead_interval": [standing.low, standing.high] if standing and standing.low is not None else None,
+        **_list_figures(row),
+        "setting": row.candidate.describe(),
+    }
 
 
 def _list_figures(row: Row) -> dict:
