@@ -140,12 +140,22 @@ def _compare_kinds(a: Value, b: Value) -> bool:
         case "unit":
             return _compare_unit(a, b)
         case "base":
-            return is_equal(Node("neg", items[:1]) if items[1] else items[0], b)
+            return items[2] == "10" and is_equal(drop_base(a), b)
         case "ratio":
-            return len(items) == 2 and is_equal(Node("/", items), b)
+            odds = items[1] == make_number("1") and items[0].op == "num"  # `18:1` is not 18
+            return len(items) == 2 and not odds and is_equal(Node("/", items), b)
         case "set":
             return len(items) == 1 and _is_same_part(items[0], b)
     return a.kind == "relation" and solves(b, a)
+
+
+def drop_base(value: Value) -> Value:
+    """Returns a value with the digits, as if in base 10, in the place of a number in another base."""
+    if isinstance(value, Group) and value.kind == "named":
+        return Group("named", (*value.items[:-1], drop_base(value.items[-1])))
+    if value.kind != "base":
+        return value
+    return Node("neg", value.items[:1]) if value.items[1] else value.items[0]
 
 
 def _is_congruent(modulus: Node, a: Node, b: Node) -> bool:
@@ -202,8 +212,12 @@ def _is_same_time(a: tuple, b: tuple) -> bool:
 
 
 def _is_same_word(a: str, b: str) -> bool:
-    """Returns True if two words are the same; the case of short ones matters, since they may be symbols."""
-    long = len(a) > 3 or a.lower() == "yes" or (len(a) > 1 and (a.istitle() or b.istitle()))
+    """Returns True if two words are the same; the case of letters matters if they may be symbols: short ones, `ABCD`."""
+    long = (
+        (len(a) > 3 and [*a.lower()] != sorted(a.lower()))
+        or a.lower() == "yes"
+        or (len(a) > 1 and (a.istitle() or b.istitle()))
+    )
     return a == b or (long and a.lower() == b.lower())
 
 

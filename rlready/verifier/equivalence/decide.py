@@ -7,8 +7,8 @@ equations, matrices, quantities and words by their structure. What it cannot rea
 import re
 from functools import lru_cache
 
-from rlready.verifier.equivalence.compare import is_equal, normalise_value, solves
-from rlready.verifier.equivalence.identity import has_kinks, is_rounded_from
+from rlready.verifier.equivalence.compare import drop_base, is_equal, normalise_value, solves
+from rlready.verifier.equivalence.identity import JUMPS, KINKS, is_rounded_from, list_symbols, walk
 from rlready.verifier.equivalence.parser import HUNDRED, Node, Unreadable, make_number
 from rlready.verifier.equivalence.parts import Group, Value
 from rlready.verifier.equivalence.reading import read
@@ -74,12 +74,12 @@ def decide(found: str, reference: str) -> tuple[bool, str, bool]:
             if GROUPED.fullmatch(text):
                 values[place] = Group("list", tuple(map(make_number, text.split(","))))
     expected, answer = values
-    if answer.kind == "base" != expected.kind:
-        return answer.items[2] == "10" and is_equal(answer, expected), "", False
     if expected.kind == "class" and len(expected.items) == 2 and isinstance(answer, Node):
         expected = expected.items[1]  # the modulus may be left out
-    if expected.kind == "base" and re.fullmatch(r"\d*[A-F][\dA-F]*", found):
-        answer = Node("sym", (found,))  # the digits without the base
+    unnamed, given = (value.items[-1] if value.kind == "named" else value for value in (expected, answer))
+    if unnamed.kind == "base" and isinstance(given, Node):  # the base of a reference may be left out
+        expected = drop_base(expected)
+        answer = Node("sym", (found,)) if re.fullmatch(r"\d*[A-F][\dA-F]*", found) else answer
     try:
         if expected.kind == "named" and expected.items[4] and answer.kind not in ("named", "relation"):
             # The equation of a curve is not a value: `x+y=7` is not 7, but may be `7-x`.
@@ -89,8 +89,9 @@ def decide(found: str, reference: str) -> tuple[bool, str, bool]:
     except Exception:
         # More digits, terms or brackets than are computed.
         return False, "answer", False
-    # The same tree needs no points.
-    return equal, "", equal and expected != answer and any(map(_has_kinks, values))
+    # The same tree needs no points, and they show where two functions with kinks differ, but not a jump or a single kink.
+    kinks, jumps = ([_contains(value, calls) for value in values] for calls in (KINKS, JUMPS))
+    return equal, "", equal and expected != answer and (any(jumps) or any(kinks) and not all(kinks))
 
 
 def _strip_names(a: Value, b: Value) -> tuple[Value, Value]:
@@ -126,8 +127,9 @@ def _is_rounded(reference: Value, found: Value) -> bool:
     return isinstance(reference, Node) and isinstance(found, Node) and is_rounded_from(reference, found, decimals)
 
 
-def _has_kinks(value: object) -> bool:
+def _contains(value: object, calls: set[str]) -> bool:
+    """Returns True if a value contains one of the functions, of a symbol."""
     if isinstance(value, Node):
-        return has_kinks(value)
+        return any(part.op == "call" and part.args[0] in calls and list_symbols(part) for part in walk(value))
     parts = value.items[-1:] if isinstance(value, Group) and value.kind == "named" else getattr(value, "items", value)
-    return isinstance(parts, tuple) and any(map(_has_kinks, parts))
+    return isinstance(parts, tuple) and any(_contains(part, calls) for part in parts)

@@ -14,7 +14,8 @@ from rlready.verifier.equivalence.parser import Node, make_number, require
 DIGITS = 50  # in the first evaluation
 POINTS, TRIED = 3, 16  # points that must agree, and points that are tried, since an expression may be undefined at some
 POINTS_OF_KINKS, TRIED_OF_KINKS = 40, 120
-KINKS = {"floor", "ceil", "abs", "max", "min", "gcd", "lcm", "root"}
+JUMPS = {"floor", "ceil", "gcd", "lcm"}
+KINKS = {"abs", "max", "min"}
 LONGEST_DECIMAL = 30  # digits after the point
 TRANSCENDENTAL = {"exp", "sin", "cos", "tan", "sinh", "cosh", "tanh", "log"}
 
@@ -33,11 +34,6 @@ def list_symbols(node: Node) -> set[str]:
         return {node.args[0]}
     found = set().union(*(list_symbols(argument) for argument in node.args if isinstance(argument, Node)))
     return found - {node.args[0]} if node.op in ("sum", "prod") else found
-
-
-def has_kinks(node: Node) -> bool:
-    """Returns True if an expression jumps or has kinks in a symbol, so that points prove little."""
-    return any(part.op == "call" and part.args[0] in KINKS - {"root"} and list_symbols(part) for part in walk(node))
 
 
 def substitute(node: Node, values: dict[str, Node]) -> Node:
@@ -123,7 +119,9 @@ def _is_same_at_points(a: Node, b: Node, base: str) -> bool:
         except Undefined:
             return False
     nodes = [*walk(a), *walk(b)]
-    kinks = any(part.op in ("sum", "prod") or (part.op == "call" and part.args[0] in KINKS) for part in nodes)
+    kinks = any(
+        part.op in ("sum", "prod") or (part.op == "call" and part.args[0] in {*JUMPS, *KINKS, "root"}) for part in nodes
+    )
     needed, tried = (POINTS_OF_KINKS, TRIED_OF_KINKS) if kinks else (POINTS, TRIED)
     complex_numbers = Node("const", ("i",)) in nodes
     for real in (False,) if complex_numbers else (True, False):

@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, TypeVar
 
 from rlready.verifier.equivalence.evaluator import Evaluator, Number, Undefined
@@ -13,7 +14,11 @@ OPEN = ("(", "[", "{", "\\{", "\\langle", "\\lfloor", "\\lceil", "\\begin")
 CLOSE = (")", "]", "}", "\\}", "\\rangle", "\\rfloor", "\\rceil", "\\end")
 DEPTHS = dict.fromkeys(OPEN, 1) | dict.fromkeys(CLOSE, -1)
 INFINITY = Node("const", ("inf",))
-EVERYTHING = ((Node("neg", (INFINITY,)), False, INFINITY, False),)  # the real line, in pieces (low, closed, high, closed)
+Cut = tuple[Node, bool]  # the real line is cut before (False) or after (True) a number
+Piece = tuple[Cut, Cut]  # what is between two cuts: `(1,2]` between the one after 1 and the one after 2
+LEFT: Cut = (Node("neg", (INFINITY,)), True)
+RIGHT: Cut = (INFINITY, False)
+EVERYTHING = ((LEFT, RIGHT),)
 Part = TypeVar("Part")
 
 
@@ -28,7 +33,6 @@ class Group:
 
 
 Value = Node | Group
-Piece = tuple[Node, bool, Node, bool]  # low, whether it is included, high, the same
 
 
 def measure_depths(tokens: Iterable[str]) -> Iterator[int]:
@@ -106,28 +110,29 @@ def compare_sets(a: Value, b: Value) -> bool | None:
         return None
     if len(_list_variables(a) | _list_variables(b)) > 1:  # `x<3` is not `y<3`
         return False
-    pieces, others = _merge_pieces(pieces), _merge_pieces(others)
-    return len(pieces) == len(others) and is_permutation(pieces, others, _is_same_piece)
+    return is_permutation(_merge_pieces(pieces), _merge_pieces(others), _is_same_piece)
 
 
-def make_pieces(place: int, bounds: list[Node], marks: list[str]) -> tuple | None:
-    """Returns the pieces (low, closed, high, closed) of the solution of an inequality, its variable at a place."""
-    (low, _, high, _), closed = EVERYTHING[0], [mark == "≤" for mark in marks]
+def _is_same_piece(a: Piece, b: Piece) -> bool:
+    return (a[0][1], a[1][1]) == (b[0][1], b[1][1]) and is_same(a[0][0], b[0][0]) and is_same(a[1][0], b[1][0])
+
+
+def make_pieces(place: int, bounds: list[Node], marks: list[str]) -> tuple[Piece, ...] | None:
+    """Returns the pieces of the solution of an inequality, its variable at a place."""
+    before, after = (bounds[0], marks[0] != "≤"), (bounds[-1], marks[-1] == "≤")
     if marks == ["≠"]:
-        return (low, False, bounds[0], False), (bounds[0], False, high, False)
+        return (LEFT, (bounds[0], False)), ((bounds[0], True), RIGHT)
     if len(marks) == 2:
-        return ((bounds[0], closed[0], bounds[1], closed[1]),) if place == 1 else None
-    return ((low, False, bounds[0], closed[0]),) if place == 0 else ((bounds[0], closed[0], high, False),)
+        return ((before, after),) if place == 1 else None
+    return ((LEFT, after),) if place == 0 else ((before, RIGHT),)
 
 
-def mirror(pieces: tuple) -> tuple:
+def mirror(pieces: tuple[Piece, ...]) -> tuple[Piece, ...]:
     """Returns the pieces of the solution if the variable is an absolute value."""
     require(len(pieces) == 1, "two excluded absolute values")
-    low, low_closed, high, high_closed = pieces[0]
-    below, above = Node("neg", (high,)), Node("neg", (low,))
-    if low == EVERYTHING[0][0]:
-        return ((below, high_closed, high, high_closed),)
-    return (below, high_closed, above, low_closed), pieces[0]
+    low, high = pieces[0]
+    below, above = ((Node("neg", cut[:1]), not cut[1]) for cut in (high, low))
+    return ((below, high),) if low == LEFT else ((below, above), pieces[0])
 
 
 def _list_variables(value: object) -> set[str]:
@@ -143,30 +148,34 @@ def _list_pieces(value: Value) -> list[Piece] | None:
     kind, items = value.kind, value.items
     if kind == "reals":
         return list(items[1])
-    if kind == "union":
-        parts = [pieces for item in items if (pieces := _list_pieces(item)) is not None]
-        return sum(parts, []) if len(parts) == len(items) else None
-    if kind == "common":
-        common = [EVERYTHING[0]]
-        for item in items:
-            common = [_intersect(piece, other) for piece in common for other in _list_pieces(item) or ()]
-        return [piece for piece in common if _holds_any(piece)]
-    if kind == "minus":
-        whole, removed = map(_list_pieces, items)
-        return None if whole is None or removed is None else _subtract(whole, removed)
-    if kind == "named" and isinstance(items[-1], Node) and len(items[0].lstrip("@")) == 1:
-        return [(items[-1], True, items[-1], True)]
-    if kind == "set" and all(isinstance(item, Node) for item in items):
-        return [(item, True, item, True) for item in items]
+    if kind in ("union", "common", "minus"):
+        return _combine(kind, list(map(_list_pieces, items)))
     if len(kind) == 2 and len(items) == 2 and all(isinstance(item, Node) for item in items):
-        return [(items[0], kind[0] == "[", items[1], kind[1] == "]")]
+        return [((items[0], kind[0] == "("), (items[1], kind[1] == "]"))]
+    named = kind == "named" and len(items[0].lstrip("@")) == 1
+    numbers = items[-1:] if named else items
+    if (named or kind == "set") and all(isinstance(number, Node) for number in numbers):
+        return [((number, False), (number, True)) for number in numbers]
     return None
 
 
-def _is_same_piece(a: Piece, b: Piece) -> bool:
-    return a[1] == b[1] and a[3] == b[3] and is_same(a[0], b[0]) and is_same(a[2], b[2])
+def _combine(kind: str, parts: list[list[Piece] | None]) -> list[Piece] | None:
+    """Returns the union of sets, what they have in common, or the first without the second; None if that is unknown."""
+    if kind != "common" and None in parts:
+        return None
+    first, *others = [pieces or [] for pieces in parts]
+    for pieces in others:
+        if kind == "union":
+            first = first + pieces
+        elif kind == "common":
+            first = [_intersect(piece, other) for piece in first for other in pieces]
+        else:
+            for low, high in pieces:
+                first = [_intersect(piece, side) for piece in first for side in ((LEFT, low), (high, RIGHT))]
+    return first if kind == "union" else [piece for piece in first if _is_filled(piece)]
 
 
+@lru_cache(1024)
 def measure(end: Node) -> Number:
     """Returns the approximate value of a real number; raises Unreadable if it is none."""
     evaluator = Evaluator(60, {})
@@ -178,39 +187,30 @@ def measure(end: Node) -> Number:
     return value
 
 
-def _merge_pieces(pieces: list[Piece]) -> list[Piece]:
-    """Returns pieces in order, and joined where they touch; unchanged if an end contains a symbol."""
-    if any(list_symbols(end) for piece in pieces for end in (piece[0], piece[2])):
-        return pieces
-    measured = sorted(((measure(piece[0]), not piece[1], measure(piece[2]), piece) for piece in pieces), key=lambda x: x[:3])
-    merged: list[list] = []
-    for low, opens, high, piece in measured:
-        if low > high or (low == high and (opens or not piece[3])):
-            raise Unreadable("an interval without numbers")
-        if merged:
-            last_high, last = merged[-1]
-            if low < last_high or (is_same(last[2], piece[0]) and (last[3] or piece[1])):
-                if high > last_high or (high == last_high and piece[3]):
-                    merged[-1] = [high, (last[0], last[1], piece[2], piece[3])]
-                continue
-        merged.append([high, piece])
-    return [piece for _, piece in merged]
+def _measure_cut(cut: Cut) -> tuple[Number, bool]:
+    return measure(cut[0]), cut[1]
 
 
-def _subtract(whole: list[Piece], removed: list[Piece]) -> list[Piece]:
-    for low, low_closed, high, high_closed in removed:
-        below, above = (EVERYTHING[0][0], False, low, not low_closed), (high, not high_closed, EVERYTHING[0][2], False)
-        whole = [_intersect(piece, side) for piece in whole for side in (below, above)]
-    return [piece for piece in whole if _holds_any(piece)]
-
-
-def _holds_any(piece: Piece) -> bool:
-    low, high = measure(piece[0]), measure(piece[2])
-    return low < high or (low == high and piece[1] and piece[3])
+def _is_filled(piece: Piece) -> bool:
+    return _measure_cut(piece[0]) < _measure_cut(piece[1])
 
 
 def _intersect(a: Piece, b: Piece) -> Piece:
     """Returns what two pieces share; it may be empty, with its low end above its high one."""
-    low, low_closed = max((a[:2], b[:2]), key=lambda end: (measure(end[0]), not end[1]))
-    high, high_closed = min((a[2:], b[2:]), key=lambda end: (measure(end[0]), end[1]))
-    return low, low_closed, high, high_closed
+    return max(a[0], b[0], key=_measure_cut), min(a[1], b[1], key=_measure_cut)
+
+
+def _merge_pieces(pieces: list[Piece]) -> list[Piece]:
+    """Returns pieces in order, and joined where they touch; unchanged if an end contains a symbol."""
+    if any(list_symbols(end) for piece in pieces for end, _ in piece):
+        return pieces
+    require(all(map(_is_filled, pieces)), "an interval without numbers")
+    merged: list[Piece] = []
+    for low, high in sorted(pieces, key=lambda piece: (_measure_cut(piece[0]), _measure_cut(piece[1]))):
+        start, end = merged[-1] if merged else (low, low)
+        touches = measure(low[0]) < measure(end[0]) or (is_same(end[0], low[0]) and (end[1] or not low[1]))
+        if merged and touches:
+            merged[-1] = start, max(end, high, key=_measure_cut)
+        else:
+            merged.append((low, high))
+    return merged

@@ -5,7 +5,7 @@ import re
 from fractions import Fraction
 
 from rlready.verifier.equivalence.parser import Node, Unreadable, make_number, parse, require
-from rlready.verifier.equivalence.parts import EVERYTHING, INFINITY, Group, Value, find_bracket, split
+from rlready.verifier.equivalence.parts import EVERYTHING, INFINITY, LEFT, RIGHT, Group, Value, find_bracket, split
 from rlready.verifier.equivalence.tokens import FUNCTIONS
 from rlready.verifier.equivalence.units import CURRENCIES, ONES, SCALES, TENS, find_unit, read_unit
 
@@ -27,9 +27,9 @@ TIME = re.compile(
 ZERO = make_number("0")
 HALVES = {
     "": EVERYTHING,
-    "positive": ((ZERO, False, INFINITY, False),),
-    "nonnegative": ((ZERO, True, INFINITY, False),),
-    "negative": ((Node("neg", (INFINITY,)), False, ZERO, False),),
+    "positive": (((ZERO, True), RIGHT),),
+    "nonnegative": (((ZERO, False), RIGHT),),
+    "negative": ((LEFT, (ZERO, False)),),
 }
 REAL_NUMBERS = re.compile(
     r"(?:set)?(?:of)?(?:all|any|every)?(?:the)?(|positive|negative|nonnegative)real(?:number|value)?[a-z]?"
@@ -38,7 +38,8 @@ INTEGERS = re.compile(r"(?:set)?(?:of)?(?:all)?(?:the)?integers?")
 REALS = {"@mathbb R": EVERYTHING, **dict.fromkeys(("@mathbb R+", "@mathbb R_+", "@mathbb R_>0"), HALVES["positive"])}
 MATRICES = ("matrix", "pmatrix", "bmatrix", "Bmatrix", "smallmatrix", "array")
 MINUS = ('"minus', '"negative')
-HEDGES = {"not", "no", "maybe", "perhaps", "possibly", "if", "but", "neither", "nor", "unless", "wrong", "incorrect"}
+HEDGES = """not no maybe perhaps possibly probably nearly almost if but neither nor unless wrong incorrect false error mistake
+guess guessing let say suppose supposing assume assuming assumed given unknown unclear""".split()  # noqa: SIM905
 IN_NAMES = {f"\\{name}" for name in ("frac", "Pr", "cap", "cup", "sqrt", "in", "cdot", "times", "gcd", "lcm", "max", "min")}
 IN_NAMES |= {"\\{", "\\}", "\\ge", "\\le", "\\ne"}
 LENGTH = re.compile(r"^(?:m(?=@angle)|\|(?=[A-Z]{2}\|$)|@overline (?=[A-Z]{2}$))|(?<=^\|[A-Z]{2})\|$")

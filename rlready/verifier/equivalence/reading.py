@@ -286,7 +286,7 @@ def _read_equation(sides: list[list[str]], marks: list[str]) -> Group:
 def _read_ratio(tokens: list[str], parts: list[list[str]]) -> Group:
     if len(parts) == 2 and is_text(parts[0]):
         words = [word.lower() for word in "".join(parts[0]).split('"')]
-        require(HEDGES.isdisjoint(words) and (":" in tokens or words[-1] == "equal"), "what is not said to be equal")
+        require(not {*HEDGES} & {*words} and (":" in tokens or words[-1] == "equal"), "what is not said to be equal")
         return Group("named", ("".join(parts[0]).replace('"', ""), "", (), None, False, read_tokens(parts[1])))
     require(all(parts), "a ratio")
     return Group("ratio", tuple(map(parse, parts)))

@@ -26,7 +26,7 @@ IN_BOX = (
     ),
     re.compile(r"(?!.*(?:\([A-J]\)|\b[A-J]\b|\b(?:or|not|and|nor|neither|either)\b).*\()\S.*\(([A-J])\)", re.DOTALL),
 )
-LAST_LETTER = re.compile(r"(?<![\w\\])(?:\(([A-J])\)|([A-J]))[.!:\s]*$")
+LAST_LETTER = re.compile(r"(?<![\w\\])(?:\(([A-J])\)|([A-HJ]))[.!:\s]*$")  # a bare `I` is the pronoun
 EXPLANATION = re.compile(r"\n\W*(?:explanation|reason(?:ing)?|justification|rationale)\b", re.IGNORECASE)
 TAGGED = re.compile(r"<answer>\s*\(?([A-J])\)?\s*</answer>[.\s]*$")
 CHOSEN = rf"\(?([A-J])(?![\w'])\)?(?:{REASON}|\s+is\s+(?:the\s+)?(?:correct|right)\b"
@@ -37,10 +37,10 @@ CLAIM = re.compile(
     re.MULTILINE,
 )
 OPTION = re.compile(r"^\W*([A-J])[.:)]\s+\S.*", re.MULTILINE)
-# A letter after one of these is one of several, or excluded.
+# A letter after one of these is one of several, excluded, or part of a name.
 HEDGED = re.compile(
     r"(?:\b(?i:or|(?:can)?not|nor|neither|either|never|except|unlike|than|an|do|rul\w+\s+out|(?:eliminat|exclud|reject)\w*"
-    r"|(?:all|any\w*|every\w*)\s+but|none\s+of)|n't"
+    r"|(?:all|any\w*|every\w*)\s+but|none\s+of|vitamin|hepatitis|grade|degrees?|vertex|figure|appendix)|n't"
     r"|(?i:n't|\bnot)\s+(?:think|believe|sure|true|certain|the\s+case)(?:\s+(?:that|if|whether))?"
     r"|(?<![A-Za-z])[A-J]\)?\s*(?:,|/|&|\band))\s*(?i:(?:the\s+)?(?:option|choice|answer|be|is)\s*:?\s*)*[(\s]*$"
 )
