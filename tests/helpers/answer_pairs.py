@@ -269,7 +269,7 @@ def number_base(rng) -> Pairs:
     )
     yield (
         f"{digits}_{{{base}}}",
-        rng.choice([f"{digits[::-1]}_{{{base}}}", f"{digits}_{{13}}", str(int(digits, base)), f"1{digits}_{{{base}}}"]),
+        rng.choice([f"{digits[::-1]}0_{{{base}}}", f"{digits}_{{13}}", str(int(digits, base)), f"1{digits}_{{{base}}}"]),
         False,
     )
 

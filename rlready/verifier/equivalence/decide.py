@@ -58,7 +58,7 @@ def decide(found: str, reference: str) -> tuple[bool, str, bool]:
     """Compares an answer with a reference answer.
 
     Returns whether they are equal; what is unreadable (`reference`, `answer` or ""), so that only the same text is equal; and
-    whether this is doubtful, because random points prove little about functions that jump or have kinks.
+    whether this is doubtful, because random points prove little: if a function jumps, or only one answer has kinks.
     """
     same = normalise(found) == normalise(reference) != ""
     values = []
@@ -89,7 +89,7 @@ def decide(found: str, reference: str) -> tuple[bool, str, bool]:
     except Exception:
         # More digits, terms or brackets than are computed.
         return False, "answer", False
-    # The same tree needs no points, and they show where two functions with kinks differ, but not a jump or a single kink.
+    # The same tree needs no points.
     kinks, jumps = ([_contains(value, calls) for value in values] for calls in (KINKS, JUMPS))
     return equal, "", equal and expected != answer and (any(jumps) or any(kinks) and not all(kinks))
 
@@ -97,9 +97,9 @@ def decide(found: str, reference: str) -> tuple[bool, str, bool]:
 def _strip_names(a: Value, b: Value) -> tuple[Value, Value]:
     """Returns two values without their names if one name is in words and the other a symbol: `S=12`, `\\text{Area}=12`."""
     if a.kind == b.kind == "named":
-        named = [(name, left, expression) for name, _, _, left, expression, _ in (a.items, b.items)]
+        named = [(name, left, curve) for name, _, _, left, curve, _ in (a.items, b.items)]
         words = any(left is None and (name[0] == "(" or (name.isalpha() and len(name) > 3)) for name, left, _ in named)
-        if words and any(left is not None and not expression for _, left, expression in named):
+        if words and any(left is not None and not curve for _, left, curve in named):
             return a.items[-1], b.items[-1]
     return a, b
 

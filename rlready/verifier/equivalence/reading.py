@@ -113,7 +113,10 @@ def read_tokens(tokens: list[str]) -> Value:
         return _read_list(tokens, parts)
     if condition := _find_condition(tokens):
         return _join([read_tokens(tokens[: condition[0]]), read_tokens(condition[1])])
-    if not {"\\pm", "\\mp"}.isdisjoint(_strip_sets(tokens)):
+    in_sets = itertools.accumulate(
+        (token == "\\{") - (token == "\\}") for token in tokens
+    )  # whose members have their own signs
+    if any(token in ("\\pm", "\\mp") and not depth for token, depth in zip(tokens, in_sets, strict=True)):
         return _read_signs(tokens)
     tokens = _strip_clause(tokens)
     if tokens[0] == "\\approx" and len(tokens) > 1:
@@ -124,7 +127,11 @@ def read_tokens(tokens: list[str]) -> Value:
         return Group("member", (tokens[0], read_tokens(tokens[2:])))
     if len(parts := split(tokens, ("\\cup",))) > 1:
         return Group("union", tuple(map(read_tokens, parts)))
-    if len(parts := split(tokens, ("\\setminus",))) == 2 or _is_difference(parts := split(tokens, ("-",))):
+    parts = split(tokens, ("\\setminus",))
+    difference = split(tokens, ("-",)) if len(parts) != 2 else []
+    if len(difference) == 2 and all(part[:1] == ["\\{"] or part == ["@mathbb R"] for part in difference):
+        parts = difference
+    if len(parts) == 2:
         return Group("minus", tuple(map(read_tokens, parts)))
     if len(parts := split(tokens, (":", '"to'))) > 1:
         return _read_ratio(tokens, parts)
@@ -181,8 +188,7 @@ def _read_list(tokens: list[str], parts: list[list[str]]) -> Value:
 def _are_same_number(values: list[Value]) -> bool:
     """Returns True if values are one number in several forms: `\\frac14 or 0.25`."""
     hundredths = [Node("/", (value.items[0], HUNDRED)) if value.items[1:2] == ((("%", 1),),) else value for value in values]
-    numbers = [number for number in hundredths if isinstance(number, Node)]
-    return len(numbers) == len(values) and all(is_same(number, numbers[0]) for number in numbers)
+    return all(isinstance(number, Node) and is_same(number, hundredths[0]) for number in hundredths)
 
 
 def _join(values: list[Value]) -> Value:
@@ -204,12 +210,6 @@ def _read_signs(tokens: list[str]) -> Value:
         ways = ([tokens[0], *[token for part in way for token in (",", *part)][1:], tokens[-1]] for way in chosen)
     values = tuple(map(read_tokens, ways))
     return Group("common" if "\\ne" in tokens else "list", values) if len(values) > 1 else values[0]
-
-
-def _strip_sets(tokens: list[str]) -> list[str]:
-    """Returns the tokens outside sets in braces, whose members have their own signs."""
-    depths = itertools.accumulate((token == "\\{") - (token == "\\}") for token in tokens)
-    return [token for token, depth in zip(tokens, depths, strict=True) if depth == 0]
 
 
 def _choose_signs(tokens: list[str]) -> list[list[str]]:
@@ -247,15 +247,19 @@ def _find_condition(tokens: list[str]) -> tuple[int, list[str]] | None:
     return None
 
 
-def _is_difference(parts: list[list[str]]) -> bool:
-    return len(parts) == 2 and all(part[:1] == ["\\{"] or part == ["@mathbb R"] for part in parts)
-
-
 def read_relation(sides: list[list[str]], marks: list[str]) -> Group:
     """Reads equations, chains of them and inequalities."""
     require(all(sides), "a relation without a side")
     if set(marks) <= {"=", "≈"}:
-        return _read_equation(sides, marks)
+        if len(sides) == 2 and not is_name(sides[0]) and is_name(sides[1]):
+            sides = sides[::-1]
+        inverse = "\\begin" in sides[-1] and re.fullmatch(r"[A-Z]\^(\w|\{-?\w\})", "".join(sides[0]))  # `A^{-1}`
+        name = read_name(sides[0]) if inverse or is_name(sides[0]) else None
+        first = 1 if name else 0
+        while first < len(sides) - 1 and is_name(sides[first]):
+            first += 1
+        # `compare.normalise_value` gives its meaning.
+        return Group("equation", (name, tuple(map(read_tokens, sides[first:])), tuple(marks[first:])))
     if set(marks) <= {">", "≥"}:
         sides, marks = sides[::-1], [FLIPPED[mark] for mark in marks[::-1]]
     require(len(marks) != 2 or set(marks) <= {"<", "≤"}, "a chain of relations")
@@ -269,18 +273,6 @@ def read_relation(sides: list[list[str]], marks: list[str]) -> Group:
         if pieces and not any(name.lstrip("@") in list_symbols(bound) for bound in bounds):
             return Group("reals", (name, mirror(pieces) if absolute else pieces))
     return Group("relation", (" ".join(marks), *map(read_tokens, sides)))
-
-
-def _read_equation(sides: list[list[str]], marks: list[str]) -> Group:
-    """Reads `name = value`, `a = b = value` and equations; `compare.normalise_value` gives their meaning."""
-    if len(sides) == 2 and not is_name(sides[0]) and is_name(sides[1]):
-        sides = sides[::-1]
-    matrix = "\\begin" in sides[-1] and re.fullmatch(r"[A-Z]\^(\w|\{-?\w\})", "".join(sides[0]))  # `A^{-1}`
-    name = sides[0] if matrix or is_name(sides[0]) else None
-    rest, marks = (sides[1:], marks[1:]) if name else (sides, marks)
-    while len(rest) > 1 and is_name(rest[0]):
-        rest, marks = rest[1:], marks[1:]
-    return Group("equation", (read_name(name) if name else None, tuple(map(read_tokens, rest)), tuple(marks)))
 
 
 def _read_ratio(tokens: list[str], parts: list[list[str]]) -> Group:

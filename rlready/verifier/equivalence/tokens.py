@@ -39,6 +39,7 @@ GREEK = set(LETTER_NAMES.split())
 UNIT_VECTORS = {f"@{accent} {name}": name[0] for accent in ("hat", "vec") for name in ("i", "j", "k", "imath", "jmath")}
 DERIVATIVE = re.compile(r"(?:d|partial)(?:\^\d)?(?:[A-Za-z]|[a-z]+)?/(?:d|partial)(?:[A-Za-z]|[a-z]+)(?:\^\d)?")
 PROSE = re.compile(r"[A-Za-z][A-Za-z'\s.,;:!?-]*")
+LETTER = re.compile(r"[^\W\d_]")
 TEXT_BODY = re.compile(r"\\(?:text|mathrm)\s*\{")
 
 
@@ -138,10 +139,6 @@ def _find_close(tokens: list[str], start: int) -> int:
     return next((place for place, depth in enumerate(depths, start) if depth == 0), len(tokens))
 
 
-def _is_letter(token: str) -> bool:
-    return len(token) == 1 and token.isalpha()
-
-
 def _merge(tokens: list[str]) -> list[str]:
     """Merges the tokens of one symbol or number: accents, subscripts, primes, derivatives, recurring decimals."""
     merged: list[str] = []
@@ -166,11 +163,11 @@ def _merge(tokens: list[str]) -> list[str]:
             place += 2
             continue
         elif token in ("\\angle", "\\triangle"):
-            letters = list(itertools.takewhile(_is_letter, tokens[place + 1 :]))
+            letters = list(itertools.takewhile(LETTER.fullmatch, tokens[place + 1 :]))
             name, place = f"@{token[1:]} {''.join(letters)}", place + 1 + len(letters)
         elif merged[-1:] == ["\\in"] and token in SETS:
             name, place = f"@mathbb {token}", place + 1
-        elif token in GREEK or _is_letter(token):
+        elif token in GREEK or LETTER.fullmatch(token):
             name, place = f"@{token[1:]}" if token in GREEK else token, place + 1
         else:
             merged.append("°" if token == "\\circ" else token)

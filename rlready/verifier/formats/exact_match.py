@@ -5,6 +5,7 @@ import unicodedata
 
 PUNCTUATION = frozenset(".,;:!?'\"`*_\u00b7")
 KINDS = {"Pd": "-", "Ps": "(", "Pe": ")", "Pi": ".", "Pf": "."}  # by category of Unicode
+MARKS = {"<super>": "^", "<sub>": " ", "<fraction>": " "}  # before a sign of such a form
 SLASHES = str.maketrans("\u2044\u2215", "//")
 # A number (with commas between thousands), a word, or one other sign.
 TOKEN = re.compile(r"(?<![\d.,])[1-9]\d{0,2}(?:,\d{3})+(?![\d,])(?:\.\d+)?|\d*\.\d+|\d+|[^\W\d_]+|\S")
@@ -35,7 +36,9 @@ class ExactMatch:
 
 def normalise(text: str) -> str:
     """Returns a text in NFKC, without case, and without punctuation except in formulas (-5, 3.5, 5!, 5²); 1,000 is 1000."""
-    text = "".join(map(_spell_out, unicodedata.normalize("NFC", text)))
+    # NFKC would hide powers, indices and fractions.
+    forms = ((sign, unicodedata.decomposition(sign).partition(" ")[0]) for sign in unicodedata.normalize("NFC", text))
+    text = "".join(MARKS.get(form, "") + sign for sign, form in forms)
     text = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
     tokens = TOKEN.findall(text.translate(SLASHES))
     kinds = list(map(_classify, tokens))
@@ -45,12 +48,6 @@ def normalise(text: str) -> str:
     around = zip(tokens, tokens[1:], tokens[2:], strict=False)
     kept = [token for before, token, after in around if _counts(before, token, after)]
     return " ".join("-" if _classify(token) == "-" else token.replace(",", "") for token in kept)
-
-
-def _spell_out(sign: str) -> str:
-    """Returns a sign with a mark before it if it is a power, an index or a fraction, which NFKC would hide."""
-    form = unicodedata.decomposition(sign).partition(" ")[0]
-    return {"<super>": "^", "<sub>": " ", "<fraction>": " "}.get(form, "") + sign
 
 
 def _classify(token: str) -> str:

@@ -1,5 +1,6 @@
 r"""The worker process of mathematics: compares and describes LaTeX answers."""
 
+import contextlib
 import logging
 import re
 import sys
@@ -14,24 +15,20 @@ from rlready.verifier.processes.limits import limit_time, serve
 DEEPEST = 5_000  # calls within calls, for nested brackets
 
 
-@lru_cache(1)
-def open_math_verify() -> tuple[Callable[..., list[Any]], Callable[..., bool]]:
-    """Returns math-verify's functions; importing them takes a second that does not count against an answer."""
-    from math_verify import parse, verify
-
-    logging.disable(logging.CRITICAL)
-    return parse, verify
-
-
 @lru_cache(1024)
 def _parse(text: str) -> list[Any]:
-    parse, _ = open_math_verify()
-    return parse("\\boxed{" + re.sub(r"(?<!\\)\$|[.,\s]+$", "", text) + "}", parsing_timeout=None)
+    import math_verify
+
+    boxed = "\\boxed{" + re.sub(r"(?<!\\)\$|[.,\s]+$", "", text) + "}"
+    parsed: list[Any] = math_verify.parse(boxed, parsing_timeout=None)
+    return parsed
 
 
 def ask_math_verify(found: str, reference: str, seconds: float) -> bool | None:
     """Returns whether math-verify calls an answer right, or None if it cannot read both."""
-    _, verify = open_math_verify()
+    from math_verify import verify  # which takes a second that does not count against an answer
+
+    logging.disable(logging.CRITICAL)
     with limit_time(seconds):
         try:
             target, answer = _parse(reference), _parse(found)
@@ -42,27 +39,20 @@ def ask_math_verify(found: str, reference: str, seconds: float) -> bool | None:
             return None
 
 
-def describe(reference: str) -> str:
-    """Returns how answers are compared with a reference answer: `value`, `words` or `text`."""
-    try:
-        value = understand(reference)
-    except Unreadable:
-        return "text"
-    return "words" if value.kind == "word" else "value"
-
-
 def answer_question(kind: str, found: str, reference: str, seconds: float) -> str | bool | list[bool | str]:
     """Answers a question about two answers within seconds of processor time.
 
-    The exact check decides. Math-verify can veto it only if a symbol is inside a function that jumps or has kinks, since random
-    points prove little there. Returns [whether they are equal, what is unreadable] for `compare`, a description for `describe`,
-    or whether math-verify finds them equal for `math-verify`.
+    The exact check decides. Math-verify can veto it only if it is doubtful; see `decide`. Returns [whether they are equal, what
+    is unreadable] for `compare`, whether math-verify finds them equal for `math-verify`, or for `describe` how answers are
+    compared with the reference: by `value`, `words` or `text`.
     """
     if kind == "math-verify":
         return bool(ask_math_verify(found, reference, seconds))
     with limit_time(seconds):
         if kind == "describe":
-            return describe(reference)
+            with contextlib.suppress(Unreadable):
+                return "words" if understand(reference).kind == "word" else "value"
+            return "text"
         equal, unread, doubtful = decide(found, reference)
     return [equal and not (doubtful and ask_math_verify(found, reference, seconds) is False), unread]
 

@@ -2,6 +2,7 @@
 
 import atexit
 import contextlib
+import itertools
 import json
 import math
 import os
@@ -13,6 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from rlready.errors import InputError
@@ -151,19 +153,13 @@ def find_pool(arguments: tuple[str, ...], name: str) -> Checkers:
 
 
 @atexit.register
-def _close_pools() -> None:
-    for pool in _pools.values():
-        for worker in pool.idle:
-            worker.kill()
-
-
-def _forget_pools() -> None:
-    for pool in _pools.values():
-        for worker in pool.idle:
+def _close_pools(forked: bool = False) -> None:
+    for worker in itertools.chain(*(pool.idle for pool in _pools.values())):
+        if forked:
             worker.process.returncode = 0  # the parent reaps it
-            worker.kill()
+        worker.kill()
     _pools.clear()
 
 
 # A fork shares the pipes of its parent's workers; both would read each other's answers.
-os.register_at_fork(after_in_child=_forget_pools)
+os.register_at_fork(after_in_child=partial(_close_pools, forked=True))
