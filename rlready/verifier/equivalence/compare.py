@@ -41,7 +41,9 @@ def normalise_value(value: Value) -> Value:
     if not all(approximates(side, exact[0]) for side in rounded) or not all(is_equal(side, exact[-1]) for side in exact):
         return FALSE
     if names and isinstance(exact[-1], Node) and names[3] and list_symbols(names[3]) & list_symbols(exact[-1]):
-        # `x = x^2-2` names nothing.
+        # `x = x^2-2` names nothing, and `x = x` says nothing.
+        if names[3] == exact[-1]:
+            return FALSE
         return exact[-1] if is_same(names[3], exact[-1]) else Group("relation", ("=", names[3], exact[-1]))
     return Group("named", (*names, exact[-1])) if names else exact[-1]
 
@@ -58,7 +60,11 @@ def approximates(value: Value, exact: Value) -> bool:
 def is_equal(a: Value, b: Value) -> bool:
     """Returns True if two values are equal; symmetric."""
     if isinstance(a, Node) and isinstance(b, Node):
-        return is_same(a, b) or _is_same_in_degrees(a, b)
+        if is_same(a, b):
+            return True
+        # `90^\circ-\alpha` and `90-\alpha` differ only in that one has signs of degrees.
+        marked = [any(part.op == "deg" for part in walk(node)) for node in (a, b)]
+        return marked[0] != marked[1] and bool(list_symbols(a)) and is_same(_drop_degrees(a), _drop_degrees(b))
     if "false" in (a.kind, b.kind):
         return False
     for one, other in ((a, b), (b, a)):
@@ -71,12 +77,6 @@ def is_equal(a: Value, b: Value) -> bool:
     if isinstance(a, Group) and isinstance(b, Group) and a.kind == b.kind:
         return _compare_same(a, b)
     return _compare_kinds(a, b) or _compare_kinds(b, a)
-
-
-def _is_same_in_degrees(a: Node, b: Node) -> bool:
-    r"""Returns True if two expressions differ only in that one has signs of degrees: `90^\circ-\alpha`, `90-\alpha`."""
-    marked = [any(part.op == "deg" for part in walk(node)) for node in (a, b)]
-    return marked[0] != marked[1] and bool(list_symbols(a)) and is_same(_drop_degrees(a), _drop_degrees(b))
 
 
 def _drop_degrees(node: Node) -> Node:

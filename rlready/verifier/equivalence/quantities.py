@@ -38,8 +38,9 @@ INTEGERS = re.compile(r"(?:set)?(?:of)?(?:all)?(?:the)?integers?")
 REALS = {"@mathbb R": EVERYTHING, **dict.fromkeys(("@mathbb R+", "@mathbb R_+", "@mathbb R_>0"), HALVES["positive"])}
 MATRICES = ("matrix", "pmatrix", "bmatrix", "Bmatrix", "smallmatrix", "array")
 MINUS = ('"minus', '"negative')
-HEDGES = """not no maybe perhaps possibly probably nearly almost if but neither nor unless wrong incorrect false error mistake
-guess guessing let say suppose supposing assume assuming assumed given unknown unclear""".split()  # noqa: SIM905
+HEDGES = """not no never cannot maybe perhaps possibly probably nearly almost than if when since because but neither nor unless
+wrong incorrect false error mistake rejected excluded unknown unclear guess guessing try wait let say suppose supposing assume
+assuming assumed given hypothesis conjecture""".split()  # noqa: SIM905
 IN_NAMES = {f"\\{name}" for name in ("frac", "Pr", "cap", "cup", "sqrt", "in", "cdot", "times", "gcd", "lcm", "max", "min")}
 IN_NAMES |= {"\\{", "\\}", "\\ge", "\\le", "\\ne"}
 LENGTH = re.compile(r"^(?:m(?=@angle)|\|(?=[A-Z]{2}\|$)|@overline (?=[A-Z]{2}$))|(?<=^\|[A-Z]{2})\|$")
@@ -211,16 +212,12 @@ def is_name(tokens: list[str]) -> bool:
             return False
         previous = token
     letters -= {"e", "i", "@pi"}
-    return bool(letters) and not _is_of_unknown(letters, tokens)
-
-
-def _is_of_unknown(letters: set[str], tokens: list[str]) -> bool:
-    r"""Returns True if a name computes something from one unknown, so that its equation is not solved: `\sqrt{x}`, `-x`."""
-    (letter, *others) = letters
+    letter = next(iter(letters), "")
     applied = (letter, "(") in itertools.pairwise(tokens)
-    if others or applied or len(letter) > 1 or not letter.islower():
-        return False
-    return not UNSOLVED.isdisjoint(tokens) or (letter in "xy" and "|" in tokens)
+    if len(letters) != 1 or applied or len(letter) > 1 or not letter.islower():
+        return bool(letters)
+    # What computes something from one unknown is no name, since its equation is not solved: `\sqrt{x}`, `-x`.
+    return UNSOLVED.isdisjoint(tokens) and not (letter in "xy" and "|" in tokens)
 
 
 def _names(token: str) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 from rlready.verifier.processes.limits import describe_error, limit_time, serve
 
 FILE_LIMIT = 64 << 20  # bytes of a file that it writes
-QUESTION = "{question}"
+QUESTION = "{question}"  # the prompt of a plug-in that has none
 # What each function may return, and what else is wrong with it.
 VALUES = {
     "extract": (lambda value: value is None or isinstance(value, str), "neither text nor None"),
@@ -31,22 +31,17 @@ def load(name: str, target: str) -> Callable[..., tuple[Any, str]]:
     for function in ("extract", "check"):
         if not callable(getattr(plug_in, function, None)):
             raise TypeError(f"{target} has no function {function}")
-    prompt = get_prompt(plug_in)
+    prompt = getattr(plug_in, "prompt", QUESTION)
     if not isinstance(prompt, str) or QUESTION not in prompt:
         raise TypeError(f"the prompt of {target} is {reprlib.repr(prompt)}, not a text with {QUESTION}")
     return functools.partial(answer_question, plug_in)
-
-
-def get_prompt(plug_in: Any) -> str:
-    """Returns the plug-in's prompt; the bare question if it has none."""
-    return getattr(plug_in, "prompt", QUESTION)
 
 
 def answer_question(plug_in: Any, kind: str, *texts_and_seconds: Any) -> tuple[Any, str]:
     """Returns (what the plug-in's function returned, what is wrong with it or ""); ends the process after the seconds."""
     *texts, seconds = texts_and_seconds
     if kind == "prompt":
-        return get_prompt(plug_in), ""
+        return getattr(plug_in, "prompt", QUESTION), ""
     if kind == "is_readable" and not hasattr(plug_in, kind):
         return bool(texts[0].strip()), ""
     try:
