@@ -113,9 +113,7 @@ def read_tokens(tokens: list[str]) -> Value:
         return _read_list(tokens, parts)
     if condition := _find_condition(tokens):
         return _join([read_tokens(tokens[: condition[0]]), read_tokens(condition[1])])
-    in_sets = itertools.accumulate(
-        (token == "\\{") - (token == "\\}") for token in tokens
-    )  # whose members have their own signs
+    in_sets = itertools.accumulate((token == "\\{") - (token == "\\}") for token in tokens)  # with signs of their own
     if any(token in ("\\pm", "\\mp") and not depth for token, depth in zip(tokens, in_sets, strict=True)):
         return _read_signs(tokens)
     tokens = _strip_clause(tokens)
@@ -254,12 +252,12 @@ def read_relation(sides: list[list[str]], marks: list[str]) -> Group:
         if len(sides) == 2 and not is_name(sides[0]) and is_name(sides[1]):
             sides = sides[::-1]
         inverse = "\\begin" in sides[-1] and re.fullmatch(r"[A-Z]\^(\w|\{-?\w\})", "".join(sides[0]))  # `A^{-1}`
-        name = read_name(sides[0]) if inverse or is_name(sides[0]) else None
-        first = 1 if name else 0
+        named = read_name(sides[0]) if inverse or is_name(sides[0]) else None
+        first = 1 if named else 0
         while first < len(sides) - 1 and is_name(sides[first]):
             first += 1
         # `compare.normalise_value` gives its meaning.
-        return Group("equation", (name, tuple(map(read_tokens, sides[first:])), tuple(marks[first:])))
+        return Group("equation", (named, tuple(map(read_tokens, sides[first:])), tuple(marks[first:])))
     if set(marks) <= {">", "≥"}:
         sides, marks = sides[::-1], [FLIPPED[mark] for mark in marks[::-1]]
     require(len(marks) != 2 or set(marks) <= {"<", "≤"}, "a chain of relations")
@@ -278,7 +276,7 @@ def read_relation(sides: list[list[str]], marks: list[str]) -> Group:
 def _read_ratio(tokens: list[str], parts: list[list[str]]) -> Group:
     if len(parts) == 2 and is_text(parts[0]):
         words = [word.lower() for word in "".join(parts[0]).split('"')]
-        require(not {*HEDGES} & {*words} and (":" in tokens or words[-1] == "equal"), "what is not said to be equal")
+        require(HEDGES.isdisjoint(words) and (":" in tokens or words[-1] == "equal"), "what is not said to be equal")
         return Group("named", ("".join(parts[0]).replace('"', ""), "", (), None, False, read_tokens(parts[1])))
     require(all(parts), "a ratio")
     return Group("ratio", tuple(map(parse, parts)))
