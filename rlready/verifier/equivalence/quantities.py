@@ -38,11 +38,12 @@ INTEGERS = re.compile(r"(?:set)?(?:of)?(?:all)?(?:the)?integers?")
 REALS = {"@mathbb R": EVERYTHING, **dict.fromkeys(("@mathbb R+", "@mathbb R_+", "@mathbb R_>0"), HALVES["positive"])}
 MATRICES = ("matrix", "pmatrix", "bmatrix", "Bmatrix", "smallmatrix", "array")
 MINUS = ('"minus', '"negative')
-HEDGES = set(
-    """not no never cannot maybe perhaps possibly probably nearly almost than if when since because but neither nor unless
-wrong incorrect false error mistake rejected excluded unknown unclear guess guessing try wait let say suppose supposing assume
-assuming assumed given hypothesis conjecture""".split()
-)
+HEDGED = """
+not no never cannot maybe perhaps possibly probably nearly almost than if when since because but neither nor unless wrong
+incorrect false error mistake rejected excluded unknown unclear guess guessing try wait let say suppose supposing assume
+assuming assumed given hypothesis conjecture
+"""
+HEDGES = set(HEDGED.split())  # before a value, they do not call it the answer
 IN_NAMES = {f"\\{name}" for name in ("frac", "Pr", "cap", "cup", "sqrt", "in", "cdot", "times", "gcd", "lcm", "max", "min")}
 IN_NAMES |= {"\\{", "\\}", "\\ge", "\\le", "\\ne"}
 LENGTH = re.compile(r"^(?:m(?=@angle)|\|(?=[A-Z]{2}\|$)|@overline (?=[A-Z]{2}$))|(?<=^\|[A-Z]{2})\|$")
