@@ -186,7 +186,8 @@ def _read_list(tokens: list[str], parts: list[list[str]]) -> Value:
 def _are_same_number(values: list[Value]) -> bool:
     """Returns True if values are one number in several forms: `\\frac14 or 0.25`."""
     hundredths = [Node("/", (value.items[0], HUNDRED)) if value.items[1:2] == ((("%", 1),),) else value for value in values]
-    return all(isinstance(number, Node) and is_same(number, hundredths[0]) for number in hundredths)
+    numbers = [number for number in hundredths if isinstance(number, Node)]
+    return len(numbers) == len(values) and all(is_same(number, numbers[0]) for number in numbers)
 
 
 def _join(values: list[Value]) -> Value:
