@@ -7,7 +7,6 @@ import functools
 import math
 import operator
 import random
-from collections.abc import Callable
 from fractions import Fraction
 from typing import Any, TypeAlias
 
@@ -60,19 +59,16 @@ class Evaluator:
                 return node.args[0]
             case "sym":
                 return self.point[node.args[0]]
-            case "const" if node.args[0] == "i":
-                return self.math.mpc(0, 1)
             case "const":
-                name = node.args[0] if node.args[0] != "base" else self.base
-                return Fraction(10) if name == "10" else +getattr(self.math, name)
+                return self._get_constant(node.args[0])
             case "neg":
                 return -self.evaluate(node.args[0])
             case "deg":
-                return self._combine(operator.mul, self.evaluate(node.args[0]), self.math.pi / 180)
+                return self._multiply(self.evaluate(node.args[0]), self.math.pi / 180)
             case "+":
                 return functools.reduce(self._add, map(self.evaluate, node.args))
             case "*":
-                return self._combine(operator.mul, *map(self.evaluate, node.args))
+                return self._multiply(*map(self.evaluate, node.args))
             case "/":
                 return self.divide(*map(self.evaluate, node.args))
             case "^":
@@ -97,21 +93,19 @@ class Evaluator:
             raise Undefined
         return value
 
-    def _combine(self, operation: Callable[[Number, Number], Number], a: Number, b: Number) -> Number:
-        if not (isinstance(a, Fraction) and isinstance(b, Fraction)):
-            return operation(*self._approximate_both(a, b))
-        value = operation(a, b)
-        if value.numerator.bit_length() + value.denominator.bit_length() > LARGEST_FRACTION:
-            raise Unreadable("a fraction too large")
-        return value
+    def _get_constant(self, name: str) -> Number:
+        if name == "base":
+            return Fraction(10) if self.base == "10" else +self.math.e
+        return self.math.mpc(0, 1) if name == "i" else +getattr(self.math, name)
 
     def _add(self, a: Number, b: Number) -> Number:
         if isinstance(a, Fraction) and isinstance(b, Fraction):
-            return self._combine(operator.add, a, b)
+            return limit_size(a + b)
         a, b = self._approximate_both(a, b)
-        gap = abs(self.math.mag(a) - self.math.mag(b)) * 0.30103 if a and b else 0
-        if gap > self.digits - 10:
-            self.needed = max(self.needed, int(gap) + 40)
+        if a and b:
+            gap = abs(self.math.mag(a) - self.math.mag(b)) * 0.30103
+            if gap > self.digits - 10:
+                self.needed = max(self.needed, int(gap) + 40)
         return a + b
 
     def _approximate_both(self, a: Number, b: Number) -> tuple[Number, Number]:
@@ -120,11 +114,16 @@ class Evaluator:
             raise Unreadable("arithmetic with infinity")
         return a, b
 
+    def _multiply(self, a: Number, b: Number) -> Number:
+        exact = isinstance(a, Fraction) and isinstance(b, Fraction)
+        return limit_size(a * b) if exact else operator.mul(*self._approximate_both(a, b))
+
     def divide(self, a: Number, b: Number) -> Number:
         """Returns a quotient; raises Undefined if the divisor is 0."""
         if b == 0:
             raise Undefined
-        return self._combine(operator.truediv, a, b)
+        exact = isinstance(a, Fraction) and isinstance(b, Fraction)
+        return limit_size(a / b) if exact else operator.truediv(*self._approximate_both(a, b))
 
     def _power(self, base: Number, exponent: Number) -> Number:
         if base == 0 and (isinstance(exponent, self.math.mpc) or exponent <= 0):
@@ -148,10 +147,7 @@ class Evaluator:
         value = values[0]
         match name:
             case "root":
-                exponent = self.divide(Fraction(1), values[1])
-                odd = isinstance(values[1], Fraction) and values[1] % 2 == 1
-                negative = odd and not isinstance(value, self.math.mpc) and value < 0
-                return -self._power(-value, exponent) if negative else self._power(value, exponent)
+                return self._take_root(*values)
             case "abs":
                 return abs(value)
             case "floor" | "ceil":
@@ -173,6 +169,13 @@ class Evaluator:
             signs = (self._add(up, -down), self._add(up, down))
             return self.divide(*signs) if name == "tanh" else self.divide(*signs[::-1])
         return getattr(self.math, "expj" if name == "cis" else name.replace("arc", "a"))(value)
+
+    def _take_root(self, value: Number, degree: Number) -> Number:
+        if not isinstance(degree, Fraction) or degree == 0:
+            return self._power(value, self.divide(Fraction(1), degree))
+        if not isinstance(value, self.math.mpc) and value < 0 and degree % 2 == 1:
+            return -self._power(-value, 1 / degree)
+        return self._power(value, 1 / degree)
 
     def _round(self, value: Number, name: str) -> Fraction:
         if isinstance(value, Fraction):
@@ -207,8 +210,8 @@ class Evaluator:
         draw = random.Random(f"{name} {len(values)}")
         total = Fraction(draw.randint(1, 999), 1000)
         for value in values:
-            for term in (value, self._combine(operator.mul, value, value), self._combine(operator.mul, total, value)):
-                total = self._add(total, self._combine(operator.mul, Fraction(draw.randint(1, 999), 1000), term))
+            for term in (value, self._multiply(value, value), self._multiply(total, value)):
+                total = self._add(total, self._multiply(Fraction(draw.randint(1, 999), 1000), term))
         return total
 
     def _accumulate(self, node: Node) -> Number:
@@ -219,10 +222,7 @@ class Evaluator:
         if is_count(low) and is_count(high):
             self.terms += max(0, int(high - low) + 1)
             require(self.terms <= MOST_TERMS, "a sum too long")
-            total, combine = (
-                Fraction(node.op == "prod"),
-                functools.partial(self._combine, operator.mul) if node.op == "prod" else self._add,
-            )
+            total, combine = Fraction(node.op == "prod"), self._multiply if node.op == "prod" else self._add
             for index in range(int(low), int(high) + 1):
                 self.point[variable] = Fraction(index)
                 total = combine(total, self.evaluate(term))
@@ -234,6 +234,13 @@ class Evaluator:
             total = self._call_unknown(f"{node.op} {high == self.math.inf}", terms)
         self.point[variable] = outside
         return total
+
+
+def limit_size(value: Fraction) -> Fraction:
+    """Returns a fraction, or raises Unreadable if it has too many digits."""
+    if value.numerator.bit_length() + value.denominator.bit_length() > LARGEST_FRACTION:
+        raise Unreadable("a fraction too large")
+    return value
 
 
 def is_count(value: Number) -> bool:
