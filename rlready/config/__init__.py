@@ -6,10 +6,10 @@ would make every light stage a third slower to start.)
 """
 
 from rlready.config.curation import SUBSETS, Curate
-from rlready.config.experiment import RACE, SECTIONS, Experiment
-from rlready.config.knob import Parameter, coerce, knob
-from rlready.config.parameters import Base, Benchmark, Gate, Predictors, Race, Rl, Samples, Sampling, Sft, Sweep, Training
-from rlready.config.parse import (
+from rlready.config.experiment import (
+    RACE,
+    SECTIONS,
+    Experiment,
     check_keys,
     complete_parameters,
     find_faults,
@@ -19,6 +19,8 @@ from rlready.config.parse import (
     name_fields,
     parse_parameters,
 )
+from rlready.config.knob import Parameter, coerce, knob
+from rlready.config.parameters import Base, Benchmark, Gate, Predictors, Race, Rl, Samples, Sampling, Sft, Sweep, Training
 from rlready.config.settings import STAGE_READS, read_settings, write_settings
 
 __all__ = ["RACE", "SECTIONS", "STAGE_READS", "SUBSETS", "Experiment", "Parameter", "Sweep", "Training"]

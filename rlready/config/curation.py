@@ -57,8 +57,7 @@ class Curate:
         "measured", least=0, most=1, off=0,
     )
     traces: str = knob(
-        "all", "all, or verified: only traces that end in the given answer",
-        "the data as it is", choices=("all", "verified"),
+        "all", "all, or verified: only traces that end in the given answer", "the data as it is", choices=("all", "verified")
     )
     min_tokens: int = knob(
         0, "Minimum tokens of a trace, by the base model's tokenizer; null or 0 disables it", "no limit", least=0, off=0

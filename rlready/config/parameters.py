@@ -60,8 +60,7 @@ class Sft:
 
     batch_size: int = knob(32, "SFT examples per optimizer step, over all devices", "laptop miniature", least=1)
     per_device_batch_size: int = knob(
-        0, "SFT examples per device at once; 0: its whole share of the batch",
-        "a small model needs no saving", least=0,
+        0, "SFT examples per device at once; 0: its whole share of the batch", "a small model needs no saving", least=0
     )
     packing: bool = knob(
         False,
@@ -227,8 +226,7 @@ class Rl:
     prompts_per_step: int = knob(16, "Prompts per GRPO step", "laptop miniature", least=1)
     num_generations: int = knob(8, "Completions per prompt (the group)", "TRL GRPOConfig default num_generations", least=2)
     per_device_batch_size: int = knob(
-        0, "Completions per device at once; 0: its whole share of the step",
-        "a small model needs no saving", least=0,
+        0, "Completions per device at once; 0: its whole share of the step", "a small model needs no saving", least=0
     )
     gpu_memory_utilization: float = knob(
         0.3, "Share of a GPU's memory for vllm next to the trainer",

@@ -68,18 +68,17 @@ def write_settings(experiment: Experiment, stage: str, more: dict | None = None)
 def read_settings(text: str) -> SimpleNamespace:
     """Returns a stage's settings, e.g. `.sft.batch_size`, from the JSON of `write_settings`, with attributes for these only."""
     sections = json.loads(text).items()
-    return SimpleNamespace(**{name: _restore(name, held) if name in SECTIONS else held for name, held in sections})
-
-
-def _restore(section: str, held: dict[str, Any]) -> Any:
-    whole: type = SECTIONS[section]
-    names = tuple(item.name for item in dataclasses.fields(whole) if item.name in held)
-    return (whole if len(names) == len(dataclasses.fields(whole)) else _narrow(whole, names))(**held)
+    held = {name: _narrow(name, frozenset(some))(**some) if name in SECTIONS else some for name, some in sections}
+    return SimpleNamespace(**held)
 
 
 @functools.cache
-def _narrow(section: type, names: tuple[str, ...]) -> type:
-    """Returns the class of a section with some of its parameters only; a default would hide that another one is read."""
+def _narrow(name: str, held: frozenset[str]) -> type:
+    """Returns the class of a section with these parameters only; a default would hide that another one is read."""
+    section: type = SECTIONS[name]
+    names = [item.name for item in dataclasses.fields(section) if item.name in held]
+    if len(names) == len(dataclasses.fields(section)):
+        return section
     items = {name: item for name, item in vars(section).items() if not name.startswith("__")}
     methods = {name: item for name, item in items.items() if inspect.isfunction(item) or isinstance(item, property)}
     return dataclasses.make_dataclass(section.__name__, names, namespace=methods, frozen=True)

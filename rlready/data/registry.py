@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, get_args
 
 from rlready.config import Curate, check_keys
-from rlready.config.yaml_text import read_yaml
+from rlready.config.recipes import read_yaml
 from rlready.countdown import problems as countdown
 from rlready.data.files import FORMS, find_form, find_split, holds_data, is_folder
 from rlready.errors import InputError, error_context
@@ -196,34 +196,26 @@ def find_source(text: str, registry: str, sources: dict | None = None, mirror: s
         source = Source(text, path=text)
         tell_once(f"{text} is the folder ./{text}, not the registry's {named[text].hub}" if text in named else None)
     else:
-        source = _read_hub_id(text, first, named)
+        parts = text.split(":")
+        if parts[0].count("/") != 1 or len(parts) > 3:
+            near = difflib.get_close_matches(text, named, 1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise InputError(
+                f"{text!r} is neither a {', '.join(FORMS)} file or folder, a URL, owner/name[:config[:split]], nor one of"
+                f" {', '.join([*BUILTIN, *named])}{hint}"
+            )
+        name, config, split = [*parts, "", ""][:3]
+        # A hub id that the registry knows is read as the registry says, under the name that the user gave.
+        same = (e for e in (first | named).values() if e.hub == name and config in ("", e.config) and split in ("", e.split))
+        known = next(same, Source("", hub=name, config=config or None, split=split or "train"))
+        source = dataclasses.replace(known, name=text)
     if source.path and not source.split and not find_form(source.path):
         source = dataclasses.replace(source, split=find_split(source.path, source.folders, registry == "benchmarks"))
-    return _find_in_mirror(source, mirror) if source.hub and mirror else source
-
-
-def _read_hub_id(text: str, first: dict[str, Source], named: dict[str, Source]) -> Source:
-    parts = text.split(":")
-    if parts[0].count("/") != 1 or len(parts) > 3:
-        near = difflib.get_close_matches(text, named, 1)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        raise InputError(
-            f"{text!r} is neither a {', '.join(FORMS)} file or folder, a URL, owner/name[:config[:split]], nor one of"
-            f" {', '.join([*BUILTIN, *named])}{hint}"
-        )
-    name, config, split = [*parts, "", ""][:3]
-    # A hub id that the registry knows is read as the registry says, under the name that the user gave.
-    for entry in [*first.values(), *named.values()]:
-        if entry.hub == name and config in ("", entry.config) and split in ("", entry.split):
-            return dataclasses.replace(entry, name=text)
-    return Source(text, hub=name, config=config or None, split=split or "train")
-
-
-def _find_in_mirror(source: Source, mirror: str) -> Source:
+    if not source.hub or not mirror:
+        return source
     folders = [f"{mirror.rstrip('/')}/{name}" for name in (source.hub, source.name)]
-    for folder in folders:
-        if is_folder(folder):
-            return dataclasses.replace(source, path=folder)
+    for folder in filter(is_folder, folders):
+        return dataclasses.replace(source, path=folder)
     raise InputError(f"{source.name}: the mirror has neither {folders[0]} nor {folders[1]}; copy the dataset there")
 
 
