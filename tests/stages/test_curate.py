@@ -20,10 +20,9 @@ from rlready.data.sources import examine
 from rlready.errors import InputError
 from rlready.evaluation.suite import list_groups
 from rlready.stages.curate import split
-from rlready.stages.curate.card import describe_card
+from rlready.stages.curate.card import RowsDigest, describe_card
 from rlready.stages.curate.curate import curate
 from rlready.stages.curate.duplicates.contamination import compile_eraser, list_words
-from rlready.stages.curate.sets import RowsDigest
 from rlready.stages.curate.split import BY_TEXT
 from rlready.verifier import describe_reference
 
@@ -200,7 +199,7 @@ def test_a_spool_on_disk_gives_what_one_in_memory_gives(tmp_path, gsm8k_file, mo
     files = gsm8k_file("train.jsonl", rows + rows[:7]), gsm8k_file("test.jsonl", make_gsm8k_rows(20, 1, 100))
     in_memory, sets = run(tmp_path, *files)
     monkeypatch.setattr("rlready.stages.curate.pool.BYTES_IN_MEMORY", 100)
-    monkeypatch.setattr("rlready.stages.curate.sets.ROWS_AT_ONCE", 7)
+    monkeypatch.setattr("rlready.stages.curate.card.ROWS_AT_ONCE", 7)
     assert run(tmp_path, *files) == (in_memory, sets)
     assert in_memory["sets"]["sft"]["digest"] == digest_rows(sets["sft"], list(sets["sft"][0]))[:16]
 

@@ -1,7 +1,15 @@
-"""The dataset card: what was read, kept and left out, with reasons and places."""
+"""What curate writes: sets as Parquet files with a digest of their rows, and the dataset card: what was kept and left out."""
 
-from collections import Counter
-from collections.abc import Iterable, Mapping
+import hashlib
+from collections import Counter, defaultdict, deque
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from rlready.stages.curate.duplicates.contamination import Match
 from rlready.verifier import describe_reference
@@ -11,14 +19,17 @@ CHARACTERS_OF_AN_EXAMPLE = 300
 # Usable rows that no set takes.
 NOT_DRAWN = "not drawn: more than"
 NOT_SCORED = "not drawn: only kept out of training"
+ROWS_AT_ONCE = 8192
+TABLES_AHEAD = 2
 
 
 class Tally:
-    """Counts rows by set and reason, with the places of the first few."""
+    """Counts rows by set and reason, with the places of the first few, and the texts of those that resemble another row."""
 
     def __init__(self):
         self.counts: Counter = Counter()
-        self.places: dict[tuple[str, str], list[str]] = {}
+        self.places: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
+        self.examples: defaultdict[tuple[str, str], list[dict]] = defaultdict(list)
 
     def add(self, use: str, reason: str, place: str) -> None:
         """Counts one row."""
@@ -27,9 +38,14 @@ class Tally:
 
     def locate(self, use: str, reason: str, place: str) -> None:
         """Adds the place of a row that is counted already."""
-        places = self.places.setdefault((use, reason), [])
-        if len(places) < EXAMPLES_OF_A_REASON:
-            places.append(place)
+        if len(self.places[use, reason]) < EXAMPLES_OF_A_REASON:
+            self.places[use, reason].append(place)
+
+    def show(self, use: str, reason: str, place: str, text: str, other: str, **more) -> None:
+        """Adds the texts of a row that was left out and of the one that it resembles, for the first few."""
+        if len(self.examples[use, reason]) < EXAMPLES_OF_A_REASON:
+            texts = {"text": text[:CHARACTERS_OF_AN_EXAMPLE], "other": other[:CHARACTERS_OF_AN_EXAMPLE]}
+            self.examples[use, reason].append({"place": place} | texts | more)
 
     def count(self, use: str) -> str:
         """Returns the reasons of one set with their counts, for a message."""
@@ -38,26 +54,19 @@ class Tally:
     def describe(self) -> list[dict]:
         """Returns one entry per set and reason."""
         return [
-            {"set": use, "reason": reason, "rows": count, "first": self.places.get((use, reason), [])}
-            for (use, reason), count in sorted(self.counts.items())
+            {"set": key[0], "reason": key[1], "rows": count, "first": self.places[key]}
+            | ({"examples": self.examples[key]} if key in self.examples else {})
+            for key, count in sorted(self.counts.items())
         ]
 
 
 class Dropped(Tally):
-    """Counts rows that are left out, with examples of those that resemble another."""
+    """Counts rows that are left out, and what is changed in those that are kept."""
 
     def __init__(self):
         super().__init__()
         self.parts = Tally()  # what was changed in rows that are kept
-        self.examples: dict[tuple[str, str], list[dict]] = {}
         self.matches: Counter = Counter()  # rows that are evaluation problems, by set, evaluation set and reason
-
-    def show(self, use: str, reason: str, place: str, text: str, other: str, **more) -> None:
-        """Adds the texts of a row that was left out and of the one that it resembles, for the first few."""
-        shown = self.examples.setdefault((use, reason), [])
-        if len(shown) < EXAMPLES_OF_A_REASON:
-            texts = {"text": text[:CHARACTERS_OF_AN_EXAMPLE], "other": other[:CHARACTERS_OF_AN_EXAMPLE]}
-            shown.append({"place": place} | texts | more)
 
     def add_match(self, use: str, place: str, question: str, match: Match, exact: bool) -> None:
         """Counts one row that is also an evaluation problem."""
@@ -67,36 +76,31 @@ class Dropped(Tally):
         more = {"benchmark": match.benchmark, "overlap": round(match.overlap, 3)}
         self.show(use, reason, place, question, match.question, **more)
 
-    def describe(self) -> list[dict]:
-        """Returns one entry per set and reason."""
-        shown = ((entry, self.examples.get((entry["set"], entry["reason"]))) for entry in super().describe())
-        return [entry | ({"examples": examples} if examples else {}) for entry, examples in shown]
-
     def describe_matches(self) -> list[dict]:
         """Returns one entry per training set, evaluation set and kind of match."""
-        return [
-            {"set": use, "benchmark": benchmark, "reason": reason, "rows": count}
-            for (use, benchmark, reason), count in sorted(self.matches.items())
-        ]
+        names = ("set", "benchmark", "reason", "rows")
+        return [dict(zip(names, (*key, count), strict=True)) for key, count in sorted(self.matches.items())]
+
+
+def balance(use: str, read: int, sets: dict[str, int], left: int) -> dict:
+    """Returns the entry of the rows of a source or use; raises RuntimeError if one is uncounted, or counted twice."""
+    if read != sum(sets.values()) + left:
+        raise RuntimeError(f"curate read {read} rows as {use}, but {sets} are in sets and {left} left out")
+    return {"use": use, "read": read, "sets": sets, "left_out": left}
 
 
 def balance_rows(read: Counter, sets: Mapping[str, dict | None], dropped: Dropped) -> list[dict]:
-    """Returns for each use of a source the rows read, those in its sets, and those left out.
-
-    Raises RuntimeError if a row is in no set and not counted, or counted twice.
-    """
+    """Returns for each use of a source the rows read, those in its sets, and those left out; see `balance`."""
     made = {"sft": ["sft", "heldout"], "rl": [], "evaluation": ["benchmark"], "predictors": [], "decontaminate": []}
     made["rl" if "rl" in read else "sft"] += ["rl", "validation"]
     made["predictors" if "predictors" in read else "evaluation"].append("predictors")
-    balance = []
+    found = []
     for use in filter(read.__contains__, made):
         rows = {name: entry["rows"] for name in made[use] if (entry := sets.get(name))}
         names = (use, "benchmark") if use == "evaluation" else (use,)
         left = sum(count for (name, _), count in dropped.counts.items() if name in names)
-        if read[use] != sum(rows.values()) + left:
-            raise RuntimeError(f"curate read {read[use]} rows as {use}, but {rows} are in sets and {left} left out")
-        balance.append({"use": use, "read": read[use], "sets": rows, "left_out": left})
-    return balance
+        found.append(balance(use, read[use], rows, left))
+    return found
 
 
 def describe_groups(groups: Iterable) -> dict[str, float | None]:
@@ -143,7 +147,15 @@ def describe_card(card: dict) -> str:
         lines += _write_table(f"{head} | rows | first", rows) if rows else []
     rows = [(some["set"], some["benchmark"], some["reason"], some["rows"]) for some in card["contamination"]]
     lines += _write_table("left out of | evaluation set | reason | rows", rows) if rows else []
-    lines += [*_describe_references(card["golds"]), *_describe_pass_rates(card.get("pass_rates"))]
+    lines += _describe_references(card["golds"])
+    if rates := card.get("pass_rates"):
+        low, high = rates["limits"]
+        about = (
+            f"Right samples of the base model, {rates['samples']} per problem (standard error of a rate at most"
+            f" {0.5 / rates['samples'] ** 0.5:.2f}; kept: {low:g} to {high:g}):"
+        )
+        passes = enumerate(rates["problems_by_right_samples"])
+        lines += ["", about, *_write_table("right samples | RL problems sampled", passes)]
     if card["text"]:
         lines += [
             "",
@@ -178,12 +190,85 @@ def _describe_references(counts: list[dict]) -> list[str]:
     return ["", about, *_write_table("set | problems | matched as text only | share", rows)]
 
 
-def _describe_pass_rates(rates: dict | None) -> list[str]:
-    if not rates:
-        return []
-    low, high = rates["limits"]
-    about = (
-        f"Right samples of the base model, {rates['samples']} per problem (standard error of a rate at most"
-        f" {0.5 / rates['samples'] ** 0.5:.2f}; kept: {low:g} to {high:g}):"
-    )
-    return ["", about, *_write_table("right samples | RL problems sampled", enumerate(rates["problems_by_right_samples"]))]
+def write_set(path: Path, tables: Iterable[pa.Table]) -> dict | None:
+    """Writes a set, unless it is empty, and returns its entry: rows, problems, digest, quantiles of lengths in characters."""
+    digest, problems, lengths = RowsDigest(), [], []
+    writer: pq.ParquetWriter | None = None
+    waiting: deque[Future[None]] = deque()
+
+    def append(writer: pq.ParquetWriter, table: pa.Table) -> None:
+        digest.update(table)
+        writer.write_table(table)
+        problems.append(np.frombuffer(bytes.fromhex("".join(table["problem_id"].to_pylist())), ">u8"))
+        lengths.append(pc.utf8_length(table["solution" if "solution" in table.column_names else "question"]))
+
+    # Tables are written while the next ones are read.
+    with ThreadPoolExecutor(1) as thread:
+        for table in _split_tables(tables, ROWS_AT_ONCE):
+            writer = writer or pq.ParquetWriter(path, table.schema)
+            waiting.append(thread.submit(append, writer, table))
+            if len(waiting) > TABLES_AHEAD:
+                waiting.popleft().result()
+        for written in waiting:
+            written.result()
+    if writer is None:
+        return None
+    writer.close()
+    quantiles = np.quantile(np.concatenate(lengths), (0.1, 0.5, 0.9)).tolist()
+    return {
+        "rows": sum(map(len, problems)),
+        "problems": len(np.unique(np.concatenate(problems))),
+        "digest": digest.hexdigest()[:16],
+        "characters": dict(zip(("p10", "p50", "p90"), quantiles, strict=True)),
+    }
+
+
+def make_table(rows: Iterable[dict]) -> list[pa.Table]:
+    """Returns a table of rows, some of which may lack a column such as the number of options."""
+    rows = list(rows)
+    kinds = {name: pa.string() if isinstance(value, str) else pa.int64() for row in rows for name, value in row.items()}
+    return [pa.Table.from_pylist(rows, pa.schema(list(kinds.items())))]
+
+
+def _split_tables(tables: Iterable[pa.Table], size: int) -> Iterator[pa.Table]:
+    waiting: list[pa.Table] = []
+    rows = 0
+    for table in tables:
+        waiting.append(table)
+        rows += len(table)
+        if rows >= size:
+            table, full = pa.concat_tables(waiting), rows - rows % size
+            yield from (table.slice(start, size) for start in range(0, full, size))
+            waiting, rows = [table.slice(full)], rows - full
+    if rows:
+        yield pa.concat_tables(waiting)
+
+
+class RowsDigest:
+    """SHA-256 of rows, however they are split into tables; the bytes of a file would change with the library that writes it.
+
+    Each column has two digests: of its lengths in bytes (64 bits each, -1 for null) and of its contents.
+    """
+
+    def __init__(self):
+        self._columns: dict[str, tuple[hashlib._Hash, hashlib._Hash]] = {}
+
+    def update(self, table: pa.Table) -> None:
+        """Adds rows; columns are texts and integers, in any order, the same in every table."""
+        for name, column in zip(table.column_names, table.columns, strict=True):
+            lengths, contents = self._columns.setdefault(name, (hashlib.sha256(), hashlib.sha256()))
+            if pa.types.is_string(column.type):
+                lengths.update(pc.binary_length(column).fill_null(-1).to_numpy().astype("<i8").tobytes())
+                for texts in column.fill_null("").chunks:
+                    _, offsets, data = texts.buffers()
+                    if data is not None and len(texts):
+                        ends = np.frombuffer(offsets, np.int32)[texts.offset : texts.offset + len(texts) + 1]
+                        contents.update(memoryview(data)[ends[0] : ends[-1]])
+            else:
+                lengths.update(np.where(column.is_null().to_numpy(), -1, 8).astype("<i8").tobytes())
+                contents.update(column.fill_null(0).to_numpy().astype("<i8").tobytes())
+
+    def hexdigest(self) -> str:
+        """Returns the digest of all rows so far."""
+        columns = sorted((name, *(part.hexdigest() for part in parts)) for name, parts in self._columns.items())
+        return hashlib.sha256(repr(columns).encode()).hexdigest()

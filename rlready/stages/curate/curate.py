@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -10,16 +10,19 @@ import pyarrow as pa
 from rlready.config import SUBSETS, Curate
 from rlready.models.prompts import choose_prompt, fill_prompt
 from rlready.records.serialization import write_atomically
-from rlready.stages.curate.card import Dropped, balance_rows, count_by_text, describe_card, describe_groups
-from rlready.stages.curate.difficulty import PassCounter, PassRates
-from rlready.stages.curate.evaluation import read_evaluation
+from rlready.stages.curate.card import (
+    Dropped,
+    balance_rows,
+    count_by_text,
+    describe_card,
+    describe_groups,
+    make_table,
+    write_set,
+)
+from rlready.stages.curate.evaluation import SourceReader, read_evaluation
 from rlready.stages.curate.pool import EXAMPLE, PROMPT, RowPool, order_by_hash
-from rlready.stages.curate.reader import SourceReader
-from rlready.stages.curate.refine import fill_pool
-from rlready.stages.curate.sets import make_table, write_set
-from rlready.stages.curate.split import Split, clean_pools, draw_own_prompts, split_pool
-
-Tokenizer = Callable[[list[str]], list[int]]
+from rlready.stages.curate.refine import Tokenizer, fill_pool
+from rlready.stages.curate.split import PassCounter, PassRates, Split, clean_pools, draw_own_prompts, split_pool
 
 
 def curate(
@@ -55,7 +58,8 @@ def curate(
     # Arrow's own allocator takes half as long again for millions of rows (mimalloc in pyarrow 25).
     pa.set_memory_pool(pa.system_memory_pool())
     try:
-        card = _write_sets(settings, revisions, partial, count_tokens, count_passes)
+        reader = SourceReader(settings, revisions, Dropped())
+        card = _write_sets(reader, PassRates(settings, count_passes), partial, count_tokens)
         write_atomically(partial / "card.json", json.dumps(card, indent=2))
         write_atomically(partial / "card.md", describe_card(card))
         if out.exists():
@@ -67,15 +71,8 @@ def curate(
     return card
 
 
-def _write_sets(
-    settings: Curate,
-    revisions: dict[str, str],
-    folder: Path,
-    count_tokens: Tokenizer | None,
-    count_passes: PassCounter | None,
-) -> dict:
-    dropped, rates = Dropped(), PassRates(settings, count_passes)
-    reader = SourceReader(settings, revisions, dropped)
+def _write_sets(reader: SourceReader, rates: PassRates, folder: Path, count_tokens: Tokenizer | None) -> dict:
+    settings, dropped = reader.settings, reader.dropped
     (folder / "spool").mkdir()
     evaluation = read_evaluation(reader, folder / "spool")
     uses = [use for use in ("sft", "rl") if use in reader.uses]

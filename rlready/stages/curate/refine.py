@@ -20,9 +20,8 @@ from rlready.data.sources import Chunk
 from rlready.errors import InputError
 from rlready.stages.curate.duplicates.contamination import Contamination, Match, Text, list_words
 from rlready.stages.curate.duplicates.near_duplicates import sign
-from rlready.stages.curate.evaluation import EvaluationSets
+from rlready.stages.curate.evaluation import EvaluationSets, SourceReader
 from rlready.stages.curate.pool import NAMES, RowPool, measure
-from rlready.stages.curate.reader import SourceReader
 from rlready.verifier import verify
 
 # Fewer chunks are done sooner here than by other processes.
@@ -33,6 +32,7 @@ MOST_TRIES = 20
 # Problems of an endless source generated per RL prompt wanted, if the pass rate is limited.
 PROBLEMS_A_PROMPT = 16
 UNVERIFIED = "the verifier cannot tell whether the trace ends in the answer"
+Tokenizer = Callable[[list[str]], list[int]]  # counts tokens of texts
 
 
 @dataclass
@@ -55,7 +55,7 @@ class Refiner:
     source: Source
     settings: Curate
     evaluated: Contamination
-    count_tokens: Callable[[list[str]], list[int]] | None
+    count_tokens: Tokenizer | None
 
     def refine(self, chunk: Chunk) -> Refined:
         """Returns what becomes of the rows of a chunk."""
@@ -71,23 +71,16 @@ class Refiner:
                     exact = row["problem_id"] in self.evaluated.same
                     refined.matches.append((place, row["question"], match, exact))
                 else:
-                    self._check_trace(row, noted)
+                    if self.use == "sft" and self.settings.traces == "verified":
+                        right = ADDED not in noted and verify(row["solution"], row["answer"], row["format"])
+                        if not right:  # None is left out too, since it was not verified; but it may be right
+                            raise InputError(UNVERIFIED if right is None else "the trace does not end in the answer")
                     some.append((place, row, words))
                     refined.parts += [(what, place) for what in noted]
             except InputError as error:
                 refined.dropped.append((str(error), place))
         self._measure(some, refined)
         return refined
-
-    def _check_trace(self, row: dict, noted: list[str]) -> None:
-        if self.use != "sft" or self.settings.traces != "verified":
-            return
-        right = ADDED not in noted and verify(row["solution"], row["answer"], row["format"])
-        if right is None:
-            # Left out, since `verified` keeps only what was verified; but it may be right.
-            raise InputError(UNVERIFIED)
-        if not right:
-            raise InputError("the trace does not end in the answer")
 
     def _measure(self, some: list[tuple[str, dict, Text]], refined: Refined) -> None:
         settings, sft = self.settings, self.use == "sft"
@@ -152,11 +145,7 @@ def refine_all(refiner: Refiner, chunks: Iterable[Chunk]) -> Iterator[Refined]:
 
 
 def fill_pool(
-    reader: SourceReader,
-    use: str,
-    evaluation: EvaluationSets,
-    folder: Path,
-    count_tokens: Callable[[list[str]], list[int]] | None,
+    reader: SourceReader, use: str, evaluation: EvaluationSets, folder: Path, count_tokens: Tokenizer | None
 ) -> RowPool:
     """Reads a training source, `sft` or `rl`, and returns the rows that are kept, with their texts in the folder.
 

@@ -1,22 +1,106 @@
-"""What becomes of each row of a pool: held-out example, RL prompt, validation problem, SFT example with ranks, or nothing."""
+"""What becomes of each row of a pool: held-out example, RL prompt or validation problem of some difficulty, SFT example."""
 
-from collections.abc import Callable
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 
-from rlready.config import SUBSETS, Curate
+from rlready.config import SUBSETS, Base, Curate, Sampling
+from rlready.evaluation.score import score_problems
+from rlready.models.load import write_pointer
+from rlready.records.candidate import BaseModel
+from rlready.runtime.events import Progress
+from rlready.sampling.choose import open_engine
+from rlready.sampling.engine import Draw
 from rlready.stages.curate.card import NOT_DRAWN, Dropped
-from rlready.stages.curate.difficulty import PassRates
-from rlready.stages.curate.evaluation import NEAR, EvaluationSets, find_copies
+from rlready.stages.curate.evaluation import NEAR, EvaluationSets, SourceReader, find_copies
 from rlready.stages.curate.pool import EXAMPLE, RowPool, hash_place
-from rlready.stages.curate.reader import SourceReader
 from rlready.verifier import describe_reference
 
+PassCounter = Callable[[list[dict]], list[tuple[int, int]]]
+# Minimum number of problems per call of the base model.
+PROBLEMS_AT_ONCE = 64
+HARD = "the base model solves it too rarely"
+EASY = "the base model solves it too often"
+OPEN = "the verifier cannot tell how often the base model solves it"
 UNREADABLE = "the verifier cannot read the answer"
 BY_TEXT = "only the exact text of the reference answer would be right"
 # RL prompts that are checked in one pass over the pool: those wanted and some more, since few are left out.
 SPARE, FEWEST = 1.25, 64
+
+
+@contextmanager
+def open_pass_counter(base: Base, sampling: Sampling, samples: int) -> Iterator[PassCounter]:
+    """Yields a function from problems to (right samples, unknown samples) of each, by the base model at temperature 1.
+
+    Samples are seeded by problem, so batches change nothing. The model is loaded at the first call.
+    """
+    draw = Draw(samples, sampling.max_tokens, seed=sampling.seed, stop=sampling.stop)
+    with ExitStack() as opened:
+        engine = None
+
+        def count(problems: list[dict]) -> list[tuple[int, int]]:
+            nonlocal engine
+            if engine is None:
+                folder = opened.enter_context(tempfile.TemporaryDirectory())
+                write_pointer(folder, BaseModel(base.model, base.revision, base.revision))
+                engine = opened.enter_context(open_engine(folder, sampling))
+            progress = Progress("curate", None, samples * len(problems))
+            judged = score_problems(engine, problems, draw, progress.update).judgements
+            verdicts = ([judgement.right for judgement in sampled] for sampled in judged)
+            return [(found.count(True), found.count(None)) for found in verdicts]
+
+        yield count
+
+
+class PassRates:
+    """How many samples of the base model were right, by the id of the problem."""
+
+    def __init__(self, settings: Curate, count_passes: PassCounter | None):
+        self.settings, self.count_passes = settings, count_passes
+        self.passes: dict[str, int] = {}
+
+    def choose(self, pool: RowPool, rows: np.ndarray, wanted: int) -> np.ndarray:
+        """Returns the first rows whose pass rate is within the limits, as many as wanted; without limits the first rows."""
+        settings = self.settings
+        if not settings.needs_pass_rates:
+            return rows[:wanted]
+        if self.count_passes is None:
+            raise ValueError("limits of the pass rate need count_passes")
+        samples = settings.pass_rate_samples
+        chosen: list[int] = []
+        left: dict[str, list[int]] = {HARD: [], EASY: [], OPEN: []}
+        while len(chosen) < wanted and len(rows):
+            some, rows = np.split(rows, [max(wanted - len(chosen), PROBLEMS_AT_ONCE)])
+            problems = pool.fetch(some)
+            for row, problem, (right, unknown) in zip(some, problems, self.count_passes(problems), strict=True):
+                self.passes[problem["problem_id"]] = right
+                least, most = right / samples, (right + unknown) / samples
+                if settings.min_pass_rate <= least and most <= settings.max_pass_rate:
+                    chosen.append(row)
+                elif most < settings.min_pass_rate:
+                    left[HARD].append(row)
+                else:
+                    left[EASY if least > settings.max_pass_rate else OPEN].append(row)
+        for reason, numbers in left.items():
+            pool.leave_out(np.array(numbers, np.int64), reason, "rl")
+        return np.array(chosen[:wanted], np.int64)
+
+    def describe_problem(self, row: dict) -> dict:
+        """Returns a problem's column of right samples, if the base model was sampled."""
+        return {"base_passes": self.passes[row["problem_id"]]} if self.passes else {}
+
+    def describe(self) -> dict:
+        """Returns the card's entry on difficulty, if the base model was sampled."""
+        if not self.passes:
+            return {}
+        samples, counts = self.settings.pass_rate_samples, Counter(self.passes.values())
+        limits = [self.settings.min_pass_rate, self.settings.max_pass_rate]
+        by_count = [counts[right] for right in range(samples + 1)]
+        return {"pass_rates": {"samples": samples, "limits": limits, "problems_by_right_samples": by_count}}
 
 
 @dataclass(frozen=True)
@@ -40,7 +124,8 @@ def clean_pools(evaluation: EvaluationSets, pools: list[RowPool], dropped: Dropp
     for pool in pools:
         pool.remove_duplicates(evaluation.threshold)
         rows, problems = pool.list_problems()
-        copied = evaluation.find_near(rows + pool.first)
+        evaluated = np.arange(len(evaluation.numbers))
+        copied = evaluation.questions.find_copies(evaluated, rows + pool.first, evaluation.threshold)
         near = copied >= 0
         left = np.flatnonzero(pool.alive & np.isin(pool.get("problems"), problems[near]))
         pool.leave_out(left, NEAR)
@@ -120,7 +205,10 @@ def draw_judged(
     drawn, size = np.zeros(0, np.int64), max(int(SPARE * wanted), FEWEST)
     while len(drawn) < wanted and len(rows):
         some, rows, size = rows[:size], rows[size:], 2 * size
-        reasons = _find_reasons(pool, some)
+        reasons = np.full(len(some), "", object)
+        if len(unsure := np.flatnonzero(pool.get("plain")[some] == 0)):
+            kinds = [describe_reference(row["answer"], row["format"]) for row in pool.fetch(some[unsure])]
+            reasons[unsure] = [{None: UNREADABLE, "text": BY_TEXT}.get(kind, "") for kind in kinds]
         reasons[find_shared(some)] = shared
         found = rates.choose(pool, some[reasons == ""], wanted - len(drawn))
         drawn = np.append(drawn, found)
@@ -129,16 +217,6 @@ def draw_judged(
         for reason in (UNREADABLE, BY_TEXT, shared):
             pool.leave_out(some[:passed][reasons[:passed] == reason], reason, "rl")
     return drawn
-
-
-def _find_reasons(pool: RowPool, rows: np.ndarray) -> np.ndarray:
-    """Returns for each row why RL cannot learn from it, or an empty text."""
-    reasons = np.full(len(rows), "", object)
-    places = np.flatnonzero(pool.get("plain")[rows] == 0)
-    if len(places):
-        kinds = [describe_reference(row["answer"], row["format"]) for row in pool.fetch(rows[places])]
-        reasons[places] = [{None: UNREADABLE, "text": BY_TEXT}.get(kind, "") for kind in kinds]
-    return reasons
 
 
 def choose_validation(settings: Curate, pool: RowPool, drawn: np.ndarray) -> np.ndarray:

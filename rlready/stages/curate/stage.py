@@ -8,7 +8,7 @@ from rlready.models.load import load_token_counter
 from rlready.records.serialization import write_atomically
 from rlready.stages.curate.card import describe_card
 from rlready.stages.curate.curate import curate
-from rlready.stages.curate.difficulty import PassCounter, open_pass_counter
+from rlready.stages.curate.split import PassCounter, open_pass_counter
 
 
 def run(settings: str, data: str, card: str) -> dict[str, int]:

@@ -161,7 +161,7 @@ class Contamination:
         self.ngram, self.overlap = ngram, overlap
         self.same: dict[str, Match] = {}
         self.near: list[tuple[Match, Text, set[str]]] = []
-        self.index: dict[str, list[int]] = {}
+        self.index: dict[str, list[int]] = {}  # places in `near`, by n-gram
         self.digits: set[str] = set()
 
     def add(self, benchmark: str, problems: list[dict]) -> None:
@@ -175,7 +175,13 @@ class Contamination:
                 if len(grams) >= LEAST_GRAMS:
                     self.near.append((match, text, grams))
                     self.digits |= {text.digits, text.digits[:DIGITS_THAT_TELL]}
-        self.index = self._index()
+        # By its rarest n-grams, so many that a text with enough of all n-grams of the problem has one of these.
+        common = Counter(gram for *_, grams in self.near for gram in grams)
+        self.index = defaultdict(list)
+        for place, (_, text, grams) in enumerate(self.near):
+            spare = len(grams) - math.ceil(self._least(text) * len(grams)) + 1
+            for gram in sorted(grams, key=lambda gram: (common[gram], gram))[:spare]:
+                self.index[gram].append(place)
 
     def find(self, problem_id: str, text: Text) -> Match | None:
         """Returns the evaluation problem that a training problem is, or most resembles, or None; see `find_all`."""
@@ -185,7 +191,9 @@ class Contamination:
         """Returns the evaluation problem that a training problem is, or else all that it resembles."""
         if problem_id in self.same:
             return [self.same[problem_id]]
-        if not self._may_have_numbers_of_any(text.digits):
+        digits, starts = text.digits, range(len(text.digits) - DIGITS_THAT_TELL + 1)
+        # Far faster than comparing words.
+        if digits not in self.digits and not any(digits[at : at + DIGITS_THAT_TELL] in self.digits for at in starts):
             return []
         grams = set(list_grams(text.words, self.ngram))
         matches = []
@@ -196,20 +204,5 @@ class Contamination:
                 matches.append(dataclasses.replace(match, overlap=overlap))
         return matches
 
-    def _may_have_numbers_of_any(self, digits: str) -> bool:
-        # Far faster than comparing words.
-        starts = range(len(digits) - DIGITS_THAT_TELL + 1)
-        return digits in self.digits or any(digits[at : at + DIGITS_THAT_TELL] in self.digits for at in starts)
-
     def _least(self, evaluation: Text) -> float:
         return self.overlap if len(evaluation.digits) > 1 else max(self.overlap, OVERLAP_WITHOUT_NUMBERS)
-
-    def _index(self) -> dict[str, list[int]]:
-        """Returns problems by their rarest n-grams, so many that a text with enough of all n-grams has one of these."""
-        common = Counter(gram for *_, grams in self.near for gram in grams)
-        index = defaultdict(list)
-        for place, (_, text, grams) in enumerate(self.near):
-            spare = len(grams) - math.ceil(self._least(text) * len(grams)) + 1
-            for gram in sorted(grams, key=lambda gram: (common[gram], gram))[:spare]:
-                index[gram].append(place)
-        return dict(index)
