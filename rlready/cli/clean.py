@@ -7,7 +7,7 @@ from rlready.cli.arguments import WORK, Command
 from rlready.cli.style import print_result, shorten
 from rlready.errors import InputError
 from rlready.run.local import run_locks, storage
-from rlready.stages.plan.this_machine import show_bytes
+from rlready.stages.plan.needs import show_bytes
 
 COMMAND = Command("clean", "rlready clean --dry-run", WORK)
 COMMAND.add_argument("--keep", type=int, default=1, metavar="N", help="number of finished runs to keep, the newest first (1)")

@@ -22,8 +22,8 @@ from rlready.errors import InputError, error_context, one_line
 from rlready.models.load import inspect_model
 from rlready.stages.curate.curate import curate
 from rlready.stages.plan.model import check_model
-from rlready.stages.plan.propose import ENOUGH, Value, propose_values, show_problems
 from rlready.stages.plan.sources import look_at_sources
+from rlready.stages.plan.workload import ENOUGH, Value, propose_values, show_problems
 
 SHARES = {"sft": [0, 0.6], "evaluation": [0.6, 1]}  # if one source is used for both
 ROWS_READ = 100  # to find out what the columns hold
@@ -69,7 +69,11 @@ def _choose_sources(arguments: argparse.Namespace) -> tuple[Curate, list[str]]:
         raise InputError(f"{builtin.pop()}: recipes for it exist: laptop, laptop-study, countdown")
     mirror, notes = arguments.mirror or "", []
     texts = {"sft": arguments.data, "evaluation": arguments.evaluation or arguments.data}
-    named = _read_columns(arguments.columns)
+    pairs = [part.strip().partition("=") for part in (arguments.columns or "").split(",") if arguments.columns]
+    for name, _, column in pairs:
+        if name not in FIELDS or not column:
+            raise InputError(f"--columns {name}: expected NAME=COLUMN, where NAME is one of {', '.join(FIELDS)}")
+    named = {name: column.split("|") if name == "choices" and "|" in column else column for name, _, column in pairs}
     given = ({"columns": named} if named else {}) | ({"format": arguments.format} if arguments.format else {})
     sources: dict[str, Source] = {}
     entries: dict[str, dict] = {}
@@ -106,15 +110,6 @@ def _choose_sources(arguments: argparse.Namespace) -> tuple[Curate, list[str]]:
 
 def _name(text: str) -> str:
     return re.sub(r"[:,\s]+", "-", Path(text.replace(":", "-")).name.partition(".")[0]) or "data"
-
-
-def _read_columns(text: str | None) -> dict[str, str | list[str]]:
-    """Returns the columns of --columns by the names of FIELDS; `choices=A|B|C|D` are several."""
-    pairs = [part.strip().partition("=") for part in text.split(",")] if text else []
-    for name, _, column in pairs:
-        if name not in FIELDS or not column:
-            raise InputError(f"--columns {name}: expected NAME=COLUMN, where NAME is one of {', '.join(FIELDS)}")
-    return {name: column.split("|") if name == "choices" and "|" in column else column for name, _, column in pairs}
 
 
 def _map_columns(source: Source, use: str, named: dict[str, str]) -> dict[str, str] | None:

@@ -18,9 +18,16 @@ from rlready.run.kfp.limits import check_size
 from rlready.run.kfp.package import compiled
 from rlready.run.local.cache_preview import CachePreview
 from rlready.stages.curate.stage import run as curate
-from rlready.stages.plan.gpu_cost import STAGES, count_checkpoint, estimate_needs, find_remedies
+from rlready.stages.plan.needs import (
+    STAGES,
+    count_checkpoint,
+    describe_machine,
+    estimate_needs,
+    find_lacking,
+    find_remedies,
+    look_at_machine,
+)
 from rlready.stages.plan.plan import Plan, describe_plan, make_plan
-from rlready.stages.plan.this_machine import describe_machine, find_lacking, look_at_machine
 
 COMMAND = Command("plan", "rlready plan --recipe llama3-8b", *RECIPE, WORK)
 

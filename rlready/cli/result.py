@@ -21,7 +21,7 @@ from rlready.analysis.saving import weigh_gate
 from rlready.analysis.sweep_result import SweepResult, list_failures
 from rlready.cli.style import print_result, print_table, shorten
 from rlready.run.local import run_locks, storage
-from rlready.stages.plan.this_machine import show_bytes
+from rlready.stages.plan.needs import show_bytes
 from rlready.stages.report.headline import (
     describe_external,
     describe_next,

@@ -24,8 +24,8 @@ from rlready.config import SECTIONS, list_parameters, parse_parameters
 from rlready.errors import InputError
 from rlready.run.local import run_locks, storage
 from rlready.run.local.progress_table import ProgressTable
+from rlready.stages.plan.needs import describe_machine, find_lacking, look_at_machine
 from rlready.stages.plan.plan import Plan, describe_plan, make_plan
-from rlready.stages.plan.this_machine import describe_machine, find_lacking, look_at_machine
 from rlready.stages.report.report import FILES
 
 LAST_LINES = 15  # of the log shown after a failure

@@ -17,9 +17,8 @@ from rlready.errors import InputError
 from rlready.list_machine.problems import generate_rows
 from rlready.records.candidate import BaseModel
 from rlready.run import launch
-from rlready.stages.plan.checks import check_values
-from rlready.stages.plan.propose import MINUTES, propose_values
-from rlready.stages.plan.set_sizes import propose_split
+from rlready.stages.plan.checks import check_values, propose_split
+from rlready.stages.plan.workload import MINUTES, propose_values
 
 SHAPES = {
     "columns": lambda row: row,

@@ -5,7 +5,7 @@ from helpers.tokenizer import make_byte_tokenizer
 
 from rlready.models.prompts import continue_thought, encode_example, encode_prompt
 from rlready.records.outcome import BaseModel
-from rlready.stages.plan.template import show_example
+from rlready.stages.plan.model import show_example
 
 OPENINGS = {"none": "", "opened": "<think>\n", "opened without a line": "<think>", "closed": "<think>\n\n</think>\n\n"}
 TEMPLATE = (

@@ -15,7 +15,7 @@ from rlready.errors import Unreachable
 from rlready.models.architecture import read_shape
 from rlready.placement.placement import count_bytes
 from rlready.stages.plan.checkpoints import SHAPES
-from rlready.stages.plan.gpu_cost import Lengths, estimate_needs, estimate_states, find_remedies
+from rlready.stages.plan.needs import Lengths, estimate_needs, estimate_states, find_remedies
 from rlready.stages.plan.plan import make_plan
 
 CONFIGS = yaml.safe_load(SHAPES.read_text())

@@ -20,7 +20,7 @@ from rlready.errors import InputError
 from rlready.models.load import find_model
 from rlready.records.candidate import Candidate
 from rlready.records.serialization import from_json, to_json
-from rlready.stages.plan import template
+from rlready.stages.plan import model
 from rlready.stages.plan.overrides import find_gpu_overrides
 from rlready.stages.plan.plan import describe_plan, make_plan
 from rlready.stages.plan.sources import look_at_sources
@@ -182,7 +182,7 @@ def test_plan_reads_end_tokens_where_transformers_does(tiny_model, tmp_path):
 
 
 def test_plan_does_not_wait_for_a_chat_template_that_does_not_end(tiny_model, tmp_path, monkeypatch):
-    monkeypatch.setattr(template, "TEMPLATE_SECONDS", 0.2)
+    monkeypatch.setattr(model, "TEMPLATE_SECONDS", 0.2)
     inner = "{% for b in range(99999) %}" * 3 + "{% endfor %}" * 3
     with pytest.raises(InputError, match="fails for a question of the user: it has not ended after 0.2 s"):
         make_plan(laptop(base_model=write_model(tiny_model, tmp_path / "model", "chat_template.jinja", inner)))

@@ -11,9 +11,9 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from rlready.config import parse_parameters
 from rlready.config.recipes import load_recipe
 from rlready.models.architecture import read_shape
-from rlready.stages.plan.gpu_cost import Lengths
-from rlready.stages.plan.this_machine import (
+from rlready.stages.plan.needs import (
     FreeMemory,
+    Lengths,
     count_side_by_side,
     describe_machine,
     estimate_disk,

@@ -14,8 +14,8 @@ from rich.text import Text
 from rlready.analysis.format import explain_end
 from rlready.records.outcome import AFTER_RL, BEFORE_RL, STAGE_NAMES
 from rlready.runtime.events import show_clock
+from rlready.stages.plan.needs import SIDE_BY_SIDE
 from rlready.stages.plan.plan import Plan
-from rlready.stages.plan.this_machine import SIDE_BY_SIDE
 
 STAGES = (*BEFORE_RL, "gate", *AFTER_RL)
 TITLES = STAGE_NAMES | {"gate": "Gate"}

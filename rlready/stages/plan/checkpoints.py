@@ -1,16 +1,20 @@
-"""The models that an experiment starts from, base model and finished checkpoints: found, checked, pinned and sized."""
+"""What an experiment starts from: base model, finished checkpoints and other tools' logs: found, checked, pinned and sized."""
 
 import dataclasses
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from rlready.config import Base
+from rlready.config import Base, Experiment
+from rlready.data.registry import Use
 from rlready.errors import InputError, Unreachable, error_context
+from rlready.measured.comparable import align, compare_settings, find_problems, list_unknown
+from rlready.measured.loss import is_one_kind
+from rlready.measured.source import FoundLog, find_log
 from rlready.models.architecture import Architecture, Shape, inspect_architecture, read_shape
 from rlready.models.load import (
     ADAPTERS,
@@ -25,11 +29,14 @@ from rlready.models.load import (
 )
 from rlready.models.remote import copy_remote, digest_remote, is_url
 from rlready.models.weights import check_adapters, read_header, read_headers
-from rlready.records.candidate import BaseModel, Candidate
+from rlready.records.candidate import BaseModel, Candidate, LogSource
 from rlready.stages.plan.model import check_model
+from rlready.stages.plan.sources import Look
+from rlready.stages.plan.sweep import is_sampled
 
 SHAPES = Path(__file__).parent / "shapes.yaml"
 TABLE = "rlready's table"
+BASE = "base_measured"  # the log of the base model, among those by candidate
 # Calls what may not reach the hub, for a parameter or a candidate; returns None if it did not.
 Ask = Callable[[Callable, str], Any]
 
@@ -163,17 +170,38 @@ def measure(model: BaseModel, architecture: Architecture | None = None) -> Found
     )  # fmt: skip
 
 
-def pin(candidates: list[Candidate], ask: Ask) -> tuple[list[Candidate], dict[str, FoundModel]]:
-    """Returns the candidates with their checkpoints pinned, and the models of the checkpoints by candidate."""
-    pinned, found, looked = [], {}, dict[BaseModel, FoundModel]()
+def pin(
+    experiment: Experiment, candidates: list[Candidate], ask: Ask
+) -> tuple[list[Candidate], dict[str, FoundModel], dict[str, FoundLog]]:
+    """Returns the candidates with their checkpoints and logs pinned, and these by candidate; the base model's log under BASE.
+
+    The loss of a log counts if all that are known are of one kind; one that is measured here is of another. Raises InputError
+    if a checkpoint cannot be used, or a log cannot be read or allows no comparison with the others.
+    """
+    models, looked = {}, dict[BaseModel, FoundModel]()  # the same checkpoint, or log, for every seed
+    for name, place in ((c.candidate_id, c.checkpoint) for c in candidates if c.checkpoint):
+        models[name] = looked[place] = looked.get(place) or find_checkpoint(place, name, ask)
+    sources = {c.candidate_id: c.log for c in candidates if c.log}
+    sources |= {BASE: LogSource(experiment.base.measured)} if experiment.base.measured else {}
+    logs, read = {}, dict[LogSource, FoundLog]()
+    for name, source in sources.items():
+        with error_context(name):
+            logs[name] = read[source] = read.get(source) or find_log(source)
+    sampled = is_sampled(experiment, candidates)
+    if logs and not sampled:
+        align({name: one.log for name, one in logs.items()}, experiment.gate.k)
+    one_kind = is_one_kind(logs[c.candidate_id].loss for c in candidates if c.log)
+    comparable = one_kind and not (sampled and experiment.curate.sft_data)
+    pinned = []
     for candidate in candidates:
-        if candidate.checkpoint:
-            place = candidate.checkpoint  # the same one for every seed
-            looked[place] = looked.get(place) or find_checkpoint(place, candidate.candidate_id, ask)
-            model = found[candidate.candidate_id] = looked[place]
+        if model := models.get(candidate.candidate_id):
             candidate = dataclasses.replace(candidate, checkpoint=model.model, adapter_base=model.adapter_base)
+        if candidate.log:
+            found = logs[candidate.candidate_id]
+            counts = comparable and found.loss is not None
+            candidate = dataclasses.replace(candidate, log=found.source, trained_on_sft_data=counts)
         pinned.append(candidate)
-    return pinned, found
+    return pinned, models, logs
 
 
 def compare_kinds(candidates: list[Candidate], found: dict[str, FoundModel], base: FoundModel | None) -> Iterator[str]:
@@ -201,3 +229,42 @@ def compare_kinds(candidates: list[Candidate], found: dict[str, FoundModel], bas
                 f"{candidate.candidate_id} is a different model ({model.kind}, {sizes}): its Pass@k and RL are comparable,"
                 " its loss is not"
             )
+
+
+def compare_with_sampled(experiment: Experiment, found: Mapping[str, FoundLog], seen: Look) -> list[str]:
+    """Returns a line for each log that may lack a problem which is sampled here.
+
+    Raises InputError with a line for each log that surely lacks some, has too few samples, or was sampled in another way.
+    """
+    curate, k = experiment.curate, experiment.gate.k
+    own: dict[str, object] = {"temperature": 1.0, "top_p": 1.0, "max_tokens": experiment.sampling.max_tokens}
+    uses: list[Use] = ["predictors"] if curate.predictor_data else [use for use in seen.samples if use[0] == "evaluation"]
+    rows = list({row["problem_id"]: row for use in uses for row in seen.samples.get(use, [])}.values())
+    wanted, whole = min(curate.predictor_problems, len(rows)), set(uses) <= seen.complete
+    faults, doubts = [], []
+    for name, one in found.items():
+        log, where = one.log, f"{name}: {one.source.location}"
+        faults += [line.replace(log.path, where, 1) for line in compare_settings("this run", own, log)]
+        if log.samples < k:
+            faults.append(f"{where}: {log.samples} samples per problem, Pass@{k} needs {k}; lower gate_k, or sample more")
+        has = sum(place is not None for place in find_problems(log, rows))
+        looked = f"{has} of the {len(rows):,} problems checked"
+        if rows and (not has or (whole and has < wanted)):
+            faults.append(
+                f"{where}: has {looked} of {curate.predictor_data or curate.evaluation_data}, on which others are sampled; only"
+                " the same problems compare: sample on those of the log (curate_predictor_data, --benchmarks), or leave it out"
+            )
+        elif has < len(rows):
+            doubts.append(f"{where}: has {looked}; if one of those drawn for Pass@k is missing, this candidate fails")
+    if faults:
+        raise InputError("\n".join(faults))
+    return doubts
+
+
+def describe_logs(found: Mapping[str, FoundLog]) -> list[str]:
+    """Returns what logs do not say, and which losses are not compared, as lines."""
+    lines = list_unknown({name: one.log for name, one in found.items()}) if found else []
+    if not is_one_kind(one.loss for one in found.values()):
+        kinds = "; ".join(f"{name}: {one.loss.kind}" for name, one in found.items() if one.loss)
+        lines.append(f"The losses are of different kinds, so they are shown but not compared ({kinds}).")
+    return lines

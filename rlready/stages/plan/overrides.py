@@ -135,24 +135,20 @@ MOST_STEPS_TRIED = 10_000  # of a learning rate schedule
 def check_overrides(experiment: Experiment) -> Iterator[str]:
     """Yields what is wrong with the overrides of both trainers."""
     for stage in REASONS_FOR:
-        batch = getattr(experiment, stage).batch_size
         overrides = experiment.get(f"{stage}_trainer_overrides")
         plain = all(type(value) in (int, float) and math.isfinite(value) for value in overrides.values())
         if not plain or not all(0 <= value <= FREE.get(field, -1) for field, value in overrides.items()):
-            faults = _find_faults(experiment, stage, overrides, batch, *_find_course(experiment, stage))
-            yield from (f"{stage}_trainer_overrides: {line}" for line in faults)
+            yield from (f"{stage}_trainer_overrides: {line}" for line in _find_faults(experiment, stage, overrides))
 
 
-def describe_warmup(experiment: Experiment) -> list[str]:
-    """Returns a warning for each trainer whose warm-up takes all of its steps, as in a short trial of a recipe."""
-    lines = []
+def describe_warmup(experiment: Experiment) -> Iterator[str]:
+    """Yields a warning for each trainer whose warm-up takes all of its steps, as in a short trial of a recipe."""
     for stage in REASONS_FOR:
         steps, _ = _find_course(experiment, stage)
         warmup = experiment.get(f"{stage}_trainer_overrides").get("warmup_steps", 0)
         if steps and (warmup if warmup >= 1 else math.ceil(steps * warmup)) >= steps:
             said = f"warmup_steps {warmup:g} takes all {steps} steps, so the learning rate is never reached"
-            lines += [f"{stage}_trainer_overrides: {said}"]
-    return lines
+            yield f"{stage}_trainer_overrides: {said}"
 
 
 def refuse_routing(experiment: Experiment, models: dict[str, bool]) -> None:
@@ -186,7 +182,7 @@ def _find_course(experiment: Experiment, stage: str) -> tuple[int, float]:
     return max(steps, default=0), min((candidate.learning_rate for candidate in trained), default=1e-5)
 
 
-def _find_faults(experiment: Experiment, stage: str, overrides: dict, batch: int, steps: int, rate: float) -> Iterator[str]:
+def _find_faults(experiment: Experiment, stage: str, overrides: dict) -> Iterator[str]:
     from trl import GRPOConfig, SFTConfig
 
     kind: type = {"sft": SFTConfig, "rl": GRPOConfig}[stage]
@@ -197,7 +193,8 @@ def _find_faults(experiment: Experiment, stage: str, overrides: dict, batch: int
     faults += [f"{field} cannot be overridden: {decided[field]}" for field in sorted(overrides.keys() & decided.keys())]
     faults += _check_values(stage, kind, overrides)
     faults = faults or [*(_check_losses(overrides) if stage == "rl" else ())]
-    if not faults and (said := _try_config(kind, overrides, batch, steps, rate)):
+    batch = getattr(experiment, stage).batch_size
+    if not faults and (said := _try_config(kind, overrides, batch, *_find_course(experiment, stage))):
         faults = [said]
     yield from faults
     if given := overrides.get("gradient_checkpointing_kwargs"):

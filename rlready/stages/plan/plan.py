@@ -5,7 +5,7 @@ import dataclasses
 import hashlib
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,17 +19,30 @@ from rlready.models.remote import is_url
 from rlready.models.weights import MOST_READ
 from rlready.records.candidate import BaseModel, Candidate
 from rlready.records.serialization import to_values
-from rlready.stages.plan.checkpoints import FoundModel, compare_kinds, find_base, name_model, pin
-from rlready.stages.plan.checks import check_candidates, check_values
-from rlready.stages.plan.gpu_cost import Lengths
-from rlready.stages.plan.logs import BASE, compare_with_sampled, describe_logs, pin_logs
-from rlready.stages.plan.model import check_size, describe_losses
+from rlready.stages.plan.checkpoints import (
+    BASE,
+    FoundModel,
+    compare_kinds,
+    compare_with_sampled,
+    describe_logs,
+    find_base,
+    name_model,
+    pin,
+)
+from rlready.stages.plan.checks import check_candidates, check_sizes, check_values, find_short
+from rlready.stages.plan.model import check_size, describe_losses, show_example
+from rlready.stages.plan.needs import Lengths
 from rlready.stages.plan.overrides import describe_warmup, refuse_routing
-from rlready.stages.plan.set_sizes import check_sizes, count_problems, count_rows, find_short
 from rlready.stages.plan.sources import Look, describe_formats, look_at_sources
 from rlready.stages.plan.sweep import expand_sweep, is_sampled, make_candidate, needs_models
-from rlready.stages.plan.template import show_example
-from rlready.stages.plan.workload import Tokens, count_tokens, describe_cut_off, estimate_cost, summarize_lengths
+from rlready.stages.plan.workload import (
+    Tokens,
+    count_tokens,
+    describe_cut_off,
+    estimate_cost,
+    estimate_total,
+    summarize_lengths,
+)
 
 ROWS_CURATED = 5_000
 JUDGING = ("curate", "predictors", "rl", "benchmark")  # stages that use the verifier
@@ -41,7 +54,7 @@ class Plan:
 
     candidates: list[Candidate]  # the sweep, its checkpoints pinned
     base: BaseModel | None  # the base model, pinned; None: none is loaded
-    logs: dict[str, FoundLog]  # of the candidates that were measured by one; of the base model under `logs.BASE`
+    logs: dict[str, FoundLog]  # of the candidates that were measured by one; of the base model under `checkpoints.BASE`
     models: dict[str, FoundModel]  # of the checkpoints, by candidate
     revisions: dict[str, str]  # digest or commit of every data source
     settings: dict[str, str]  # JSON settings by stage
@@ -89,8 +102,7 @@ def make_plan(parameters: dict, strict: bool = True) -> Plan:
     InputError with everything that is wrong, one line each.
     """
     experiment = parse_parameters(parameters)
-    problems = check_values(experiment)
-    if problems:
+    if problems := check_values(experiment):
         raise InputError("\n".join(problems))
     candidates = expand_sweep(experiment.sweep)
     changes = find_unused(experiment, candidates)
@@ -109,26 +121,24 @@ def make_plan(parameters: dict, strict: bool = True) -> Plan:
             doubts.append(str(error))
             return None
 
-    given = experiment.base
-    base = find_base(given, ask) if given.model and loads else None
-    candidates, models = pin(candidates, ask)
-    candidates, logs = pin_logs(experiment, candidates)
+    base = find_base(experiment.base, ask) if experiment.base.model and loads else None
+    candidates, models, logs = pin(experiment, candidates, ask)
     check_candidates(experiment, candidates)
     texts = ["no candidate has weights (model:), so the run ends at the gate"] if "rl_steps" in changes else []
     texts += [*describe_logs(logs), *compare_kinds(candidates, models, base)]
-    start = next((model.model for model in (base, *models.values()) if model), None)
+    all_models = [model for model in (base, *models.values()) if model]
+    start = all_models[0].model if all_models else None
     experiment = normalise(experiment, start)
     seen = look_at_sources(experiment.curate, ask)
     if is_sampled(experiment, candidates):
         texts += compare_with_sampled(experiment, logs, seen)
-    counted = count_problems(seen.samples, seen.complete)
-    if not experiment.rl.steps and find_short(experiment, candidates, count_rows(seen.rows) | counted):
+    counted = seen.count_problems()
+    if not experiment.rl.steps and find_short(experiment, candidates, seen.rows | counted):
         experiment = leave_out_rl(experiment)
     check_sizes(experiment, candidates, counted)
     pinned = base.model if base else None
     shared = share(candidates, models, pinned)
     settings, digest = write_all_settings(experiment, pinned, seen, candidates, shared)
-    all_models = [*([base] if base else []), *models.values()]
     refuse_routing(experiment, {one.model.location: one.architecture.routed for one in all_models if one.architecture})
     largest = max(all_models, key=lambda model: model.parameters or math.inf, default=None)
     tokens = count_tokens(start, seen.samples) if start else Tokens()
@@ -139,7 +149,7 @@ def make_plan(parameters: dict, strict: bool = True) -> Plan:
         texts += describe_cut_off(experiment.sampling, tokens, seen.samples.get("sft", []))
     texts += describe_texts(start, seen) if start else []
     texts += describe_losses([one.model for one in all_models], next(filter(None, seen.samples.values()), []))
-    texts += describe_trainings(candidates) + describe_race(experiment) + describe_warmup(experiment)
+    texts += [*describe_training(experiment, candidates), *describe_warmup(experiment)]
     return Plan(
         candidates=candidates, base=pinned, logs=logs, models=models, revisions=seen.revisions, settings=settings,
         experiment=digest, estimate=estimate, largest=largest, lengths=lengths, doubts=doubts, texts=texts,
@@ -221,7 +231,7 @@ def share(candidates: list[Candidate], models: dict[str, FoundModel], base: Base
 def describe_texts(base: BaseModel, seen: Look) -> list[str]:
     """Returns lines on how rows are read, and the shortest SFT text and evaluation problem as the model sees them."""
     rows = seen.samples.get("sft", [])
-    lines = describe_formats(seen) + seen.notes + seen.by_text
+    lines = [*describe_formats(seen), *seen.notes, *seen.by_text]
     if not base.digest or is_url(base.location):
         return lines
     evaluated = next((some for use, some in seen.samples.items() if use[0] == "evaluation"), [])
@@ -230,23 +240,18 @@ def describe_texts(base: BaseModel, seen: Look) -> list[str]:
     return lines
 
 
-def describe_trainings(candidates: list[Candidate]) -> list[str]:
-    """Returns a line on the candidates that are checkpoints of one training, if there are any."""
+def describe_training(experiment: Experiment, candidates: list[Candidate]) -> Iterator[str]:
+    """Yields a line on the candidates that are checkpoints of one training, and on who finishes RL, if there is a race."""
     trained = [candidate.epochs for candidate in candidates if candidate.kept_epochs]
     whole = [candidate.epochs for candidate in candidates if candidate.kept_epochs and not candidate.is_midway]
-    early = len(trained) - len(whole)
-    said = f"trainings   {sum(whole)} epochs in {count(len(whole), 'training')}, instead of {sum(trained)} in {len(trained)};"
-    said += f" checkpoints before the end, where the learning rate has not decayed yet: {count(early, 'candidate')}"
-    return [said] if early else []
-
-
-def describe_race(experiment: Experiment) -> list[str]:
-    """Returns a line on who finishes RL, if there is a race."""
-    race, steps = experiment.race, experiment.rl.steps
-    if not race.steps:
-        return []
-    most = f", at most {race.keep} of them" if race.keep else ""
-    return [f"race        after {race.steps} of {steps} RL steps, only candidates not clearly behind go on{most}"]
+    if early := len(trained) - len(whole):
+        said = (
+            f"trainings   {sum(whole)} epochs in {count(len(whole), 'training')}, instead of {sum(trained)} in {len(trained)};"
+        )
+        yield f"{said} checkpoints before the end, where the learning rate has not decayed yet: {count(early, 'candidate')}"
+    if (race := experiment.race).steps:
+        steps, most = experiment.rl.steps, f", at most {race.keep} of them" if race.keep else ""
+        yield f"race        after {race.steps} of {steps} RL steps, only candidates not clearly behind go on{most}"
 
 
 def write_all_settings(
@@ -302,12 +307,6 @@ def describe_plan(plan: Plan, on_gpus: bool = False) -> str:
     number = len(plan.candidates)
     named = f"all {number} candidates" if number > 1 else "the candidate"
     rl = "with RL for each" if plan.trains and number > 1 else "with RL" if plan.trains else "without RL"
-    lines += [f"total, {named} {rl}: {estimate_total(plan) / 60:,.0f} core-minutes"]
+    minutes = estimate_total(plan.estimate, number, bool(plan.base)) / 60
+    lines += [f"total, {named} {rl}: {minutes:,.0f} core-minutes"]
     return "\n".join(lines)
-
-
-def estimate_total(plan: Plan) -> float:
-    """Returns core-seconds of all candidates with RL for all, and of the base model."""
-    seconds = {stage: entry["seconds"] for stage, entry in plan.estimate.items()}
-    reference = sum(seconds.get(stage, 0) for stage in ("predictors", "benchmark")) if plan.base else 0
-    return len(plan.candidates) * sum(seconds.values()) + reference

@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import re
+from collections import defaultdict
 from collections.abc import Collection, Iterator
 from typing import Any
 
@@ -41,7 +42,13 @@ def expand_sweep(sweep: Sweep) -> list[Candidate]:
         other = candidates.get(candidate.candidate_id)
         # In a grid, 0 epochs is the base model for every subset. Anything else that is given twice is a mistake.
         if other and (sweep.candidates or candidate.epochs):
-            raise InputError(_describe_twins(other, candidate))
+            places = [place.location for one in (other, candidate) if (place := one.log or one.checkpoint)]
+            if not places:
+                raise InputError(f"sweep: the candidate {other.candidate_id} is given twice")
+            raise InputError(
+                f"sweep_candidates: two are called {other.candidate_id} ({', '.join(places)}); give them different names,"
+                f" e.g. {{{'measured' if candidate.log else 'model'}: {places[-1]}, name: other}}"
+            )
         candidates[candidate.candidate_id] = candidate
     if sweep.checkpoints == "every-epoch":
         candidates = {candidate.candidate_id: candidate for candidate in _share_trainings(candidates.values())}
@@ -58,16 +65,14 @@ def expand_sweep(sweep: Sweep) -> list[Candidate]:
 
 def _share_trainings(candidates: Collection[Candidate]) -> Iterator[Candidate]:
     """Yields the candidates, those that differ by their epochs alone as checkpoints of one training."""
-    epochs: dict[Candidate, list[int]] = {}
-    for candidate in candidates:
-        epochs.setdefault(_drop_epochs(candidate), []).append(candidate.epochs)
-    for candidate in candidates:
-        kept = sorted(filter(None, epochs[_drop_epochs(candidate)]))
-        yield dataclasses.replace(candidate, kept_epochs=kept).at(candidate.epochs) if len(kept) > 1 else candidate
-
-
-def _drop_epochs(candidate: Candidate) -> Candidate:
-    return dataclasses.replace(candidate, epochs=0, candidate_id=candidate.candidate_id if not candidate.epochs else "")
+    # Without SFT a candidate is none of a training, so it keeps its id.
+    trainings = [dataclasses.replace(c, epochs=0, candidate_id="" if c.epochs else c.candidate_id) for c in candidates]
+    epochs: defaultdict[Candidate, list[int]] = defaultdict(list)
+    for candidate, training in zip(candidates, trainings, strict=True):
+        epochs[training].append(candidate.epochs)
+    for candidate, training in zip(candidates, trainings, strict=True):
+        shared = dataclasses.replace(candidate, kept_epochs=sorted(epochs[training]))
+        yield shared.at(candidate.epochs) if len(epochs[training]) > 1 else candidate
 
 
 def needs_models(experiment: Experiment) -> bool:
@@ -100,11 +105,8 @@ def _expand(number: int, given: Any, lists: dict[str, list]) -> list[Candidate]:
         if key in FLAGS and not isinstance(value, bool):
             raise InputError(f"{where}: {key} must be true or false, got {value!r}")
         is_loss = key == "loss" and isinstance(value, int | float) and not isinstance(value, bool)
-        if (
-            key in TEXTS
-            and not is_loss
-            and (not isinstance(value, str) or (key in ("measured", "model") and not value.strip()))
-        ):
+        is_text = isinstance(value, str) and (value.strip() or key not in ("measured", "model"))
+        if key in TEXTS and not is_text and not is_loss:
             raise InputError(f"{where}: {key} must be a text, got {value!r}")
     seeds = [given["seed"]] if "seed" in given else lists["seed"]
     if keys is MEASURED:
@@ -114,17 +116,6 @@ def _expand(number: int, given: Any, lists: dict[str, list]) -> list[Candidate]:
         return [make_checkpoint(where, **given | {"seed": seed}) for seed in seeds]
     whole = {name: given.get(name, (values or [None])[0]) for name, values in lists.items()}
     return [make_candidate(**whole | {"seed": seed}) for seed in seeds]
-
-
-def _describe_twins(one: Candidate, other: Candidate) -> str:
-    found = [candidate.log or candidate.checkpoint for candidate in (one, other)]
-    places = [place.location for place in found if place]
-    if not places:
-        return f"sweep: the candidate {one.candidate_id} is given twice"
-    return (
-        f"sweep_candidates: two are called {one.candidate_id} ({', '.join(places)}); give them different names,"
-        f" e.g. {{{'measured' if other.log else 'model'}: {places[-1]}, name: other}}"
-    )
 
 
 def make_candidate(epochs, subset, examples, learning_rate, seed) -> Candidate:
