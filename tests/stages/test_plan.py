@@ -8,19 +8,22 @@ import shutil
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from helpers import ROOT
 from helpers.laptop import laptop
 from helpers.rows import make_gsm8k_rows
+from safetensors.numpy import save_file
 
 from rlready.config import Curate, list_parameters, parse_parameters, read_settings, write_settings
 from rlready.config.parameters import Sweep
 from rlready.config.recipes import list_recipes, load_recipe, parse_overrides
 from rlready.errors import InputError
 from rlready.models.load import find_model
-from rlready.records.candidate import Candidate
+from rlready.records.candidate import BaseModel, Candidate
 from rlready.records.serialization import from_json, to_json
 from rlready.stages.plan import model
+from rlready.stages.plan.checkpoints import find_checkpoint
 from rlready.stages.plan.overrides import find_gpu_overrides
 from rlready.stages.plan.plan import describe_plan, make_plan
 from rlready.stages.plan.sources import look_at_sources
@@ -502,6 +505,15 @@ def test_candidates_that_differ_by_their_epochs_alone_come_from_one_training():
     alone, shared = ([to_json(one) for one in expand_sweep(sweep)] for sweep in sweeps)
     # Without a second number of epochs nothing is shared, and cache keys stay as they were.
     assert alone == shared and "kept_epochs" not in "".join(alone)
+
+
+def test_adapters_that_cannot_be_merged_are_refused_with_the_candidate_named_once(tmp_path):
+    save_file({"prompt": np.ones((2, 4), np.float32)}, tmp_path / "adapter_model.safetensors")
+    (tmp_path / "adapter_config.json").write_text(json.dumps({"peft_type": "PROMPT_TUNING"}))
+    with pytest.raises(
+        InputError, match=rf"^mine: {tmp_path} holds adapters of the kind PROMPT_TUNING, which cannot be merged"
+    ):
+        find_checkpoint(BaseModel(str(tmp_path), "", ""), "mine", lambda look, name: look())
 
 
 def test_a_training_is_planned_once_for_all_its_checkpoints():

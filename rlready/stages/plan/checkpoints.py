@@ -114,10 +114,11 @@ def find_checkpoint(given: BaseModel, name: str, ask: Ask) -> FoundModel:
         if not (local / "adapter_model.safetensors").exists():
             raise InputError(f"{local} has no adapter_model.safetensors; pickled weights are not loaded")
         tensors, config = read_header(local / "adapter_model.safetensors"), read_json(found, ADAPTERS) or {}
-        whole = _find_adapters(found, config, name, ask)
-        if whole.adapter_base and (below := get_folder(whole.adapter_base)).is_dir():
+    whole = _find_adapters(found, config, name, ask)
+    if whole.adapter_base and (below := get_folder(whole.adapter_base)).is_dir():
+        with error_context(name):
             check_adapters(tensors, config, read_headers(below), str(local))
-        return whole
+    return whole
 
 
 def _find_adapters(found: BaseModel, config: dict, name: str, ask: Ask) -> FoundModel:
