@@ -92,17 +92,13 @@ def _list_messages(messages: list[dict], note: Callable[[str], None]) -> list[tu
             raise InputError("the assistant's turn has weight 0")
         if role == "assistant" and any(turn.get(key) is False for key in TRAINED):
             raise InputError("the assistant's turn is not to be trained on (train: false)")
-        thought = next((turn[key] for key in REASONING if turn.get(key)), None) if role == "assistant" else None
-        turns.append((role, _join_thought(thought, text, note) if thought else text))
+        if thought := role == "assistant" and next((turn[key] for key in REASONING if turn.get(key)), None):
+            if isinstance(thought, str) and isinstance(text, str) and not text.lstrip().startswith("<think>"):
+                text = f"<think>\n{thought.strip()}\n</think>\n\n{text}"  # as a template for reasoning models writes them
+            else:
+                note("reasoning next to the text of the assistant's turn")
+        turns.append((role, text))
     return turns
-
-
-def _join_thought(thought: object, text: object, note: Callable[[str], None]) -> object:
-    """Returns an answer after its reasoning, as a template for reasoning models writes them."""
-    if not isinstance(thought, str) or not isinstance(text, str) or text.lstrip().startswith("<think>"):
-        note("reasoning next to the text of the assistant's turn")
-        return text
-    return f"<think>\n{thought.strip()}\n</think>\n\n{text}"
 
 
 def check_prompt(question: str, note: Callable[[str], None]) -> None:

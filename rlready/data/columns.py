@@ -47,6 +47,7 @@ HISTORY = re.compile(
     r"(?:(?:chat|conversation|dialogue?|message)_?)?history|(?:past|prior|prev(?:ious)?|earlier)_(?:turns|messages|dialogue?)",
     re.IGNORECASE,
 )
+match_history = lru_cache(maxsize=1024)(HISTORY.fullmatch)
 # What a problem was rewritten from, or resembles.
 ORIGIN = re.compile(r"(?:original|seed|source|raw|base|initial|prev(?:ious)?|old|similar|example)(?:_|(?=[A-Z]))")
 WRONG = re.compile(r"(?:^|[\W_])(?:rejected|wrong|incorrect|distractors?)(?![a-z])", re.IGNORECASE)  # none to learn from
@@ -172,7 +173,10 @@ def propose_columns(rows: list[dict], needs_solution: bool, reads: Callable, nam
         others = {name: values for name, values in texts.items() if name not in (question, *named.values())}
         answers = [named["answer"]] if "answer" in named else _rank(others, "answer")
         solutions = [named["solution"]] if "solution" in named else _rank(others, "solution")
-        asked = {"question": _join_context(question, rows) if "question" not in named else question} | named
+        about = (name for name in CONTEXT if name != question and "question" not in named)
+        held = (name for name in about if all(isinstance(row.get(name), str) and not is_absent(row[name]) for row in rows))
+        context = next(held, None)  # what all questions are about
+        asked = {"question": f"{{{question}}}\n\n{{{context}}}" if context else question} | named
         # Prose is no answer, but may hold one.
         holding = [name for name in solutions if all(split_answer(text) for text in others[name] if isinstance(text, str))]
         tries = [{"answer": name} for name in dict.fromkeys([*answers, *holding])]
@@ -249,26 +253,13 @@ def _judge_name(name: str) -> tuple[bool, bool, bool]:
     return bool(PARTS.search(name)), known, solves
 
 
-def _join_context(question: str, rows: list[dict]) -> str:
-    """Returns the question's column, or a text of columns with what all questions are about."""
-    for name in CONTEXT:
-        if name != question and all(isinstance(row.get(name), str) and not is_absent(row[name]) for row in rows):
-            return f"{{{question}}}\n\n{{{name}}}"
-    return question
-
-
-@lru_cache(maxsize=1024)
-def _is_history(name: str) -> bool:
-    return HISTORY.fullmatch(name) is not None
-
-
 def check_row(row: dict, named: set[str], trains: bool, note: Callable[[str], None]) -> None:
     """Notes what columns that are not `named` say of a row as a whole: a system turn, its split, its weight.
 
     `trains` says whether its solution is used. Raises InputError if a history precedes the question, the solution is marked as
     wrong, or its weight is 0.
     """
-    if any(_is_history(name) and row[name] and not is_absent(row[name]) and name not in named for name in row):
+    if any(match_history(name) and row[name] and not is_absent(row[name]) and name not in named for name in row):
         raise InputError("several turns: a history before the question; only one turn can be used")
     marks = [name for name in RIGHT if row.get(name) is False]
     marks += [name for name in VALID if name in row and str(row[name]).casefold() in INVALID]

@@ -124,7 +124,10 @@ def find_split(location: str, folders: list[str], evaluates: bool) -> str | None
 
 
 def _list_data(system, folder: str) -> tuple[list[str], list[str]]:
-    """Returns the data files below a folder, and those that are left out: hidden, or left there by `datasets` or macOS."""
+    """Returns the data files below a folder, and those that are left out: hidden, or left there by `datasets` or macOS.
+
+    Raises InputError if it holds several revisions, or a file is absent that a state.json lists or another's number implies.
+    """
     every = sorted(system.find(folder))
     saved = {}  # by folders of `save_to_disk`, the files that its state lists
     for name in every:
@@ -145,18 +148,14 @@ def _list_data(system, folder: str) -> tuple[list[str], list[str]]:
     found = [name for name in named if belongs(name)]
     if len(kept := {match[1] for name in found if (match := SNAPSHOT.search(name, len(folder)))}) > 1:
         raise InputError(f"{folder} holds {len(kept)} revisions of a dataset; name one, such as {folder}/snapshots/{max(kept)}")
-    _refuse_missing(found, [f"{parent}/{file}" for parent, files in saved.items() for file in sorted(files)])
-    return found, [name for name in named if not belongs(name)]
-
-
-def _refuse_missing(found: list[str], listed: list[str]) -> None:
-    """Raises InputError if a file is absent that `state.json` lists, or the number of another file implies."""
+    listed = [f"{parent}/{file}" for parent, files in saved.items() for file in sorted(files)]
     if missing := next((name for name in listed if name not in found), None):
         raise InputError(f"{missing} is missing, but state.json lists it; fetch it")
     numbered = Counter((SHARD.sub("*", name), int(match[1])) for name in found if (match := SHARD.search(name)))
     for (name, total), count in numbered.items():
         if count < total:
             raise InputError(f"{name}: {count} of {total} files are there; fetch the others, or give the files other names")
+    return found, [name for name in named if not belongs(name)]
 
 
 def _name_split(name: str, root: int) -> str:
@@ -253,16 +252,11 @@ def open_arrow(file, name: str):
             batches = (opened.get_batch(number) for number in range(opened.num_record_batches))
         else:
             opened = batches = pa.ipc.open_stream(source)
-        return lambda names: (b.select(names) if names else b for b in _split_batches(batches)), opened.schema, None
+        parts = (b.slice(start, ROWS_AT_ONCE) for b in batches for start in range(0, b.num_rows, ROWS_AT_ONCE))
+        return lambda names: (part.select(names) if names else part for part in parts), opened.schema, None
     except (pa.ArrowException, OSError) as error:
         kind = "Parquet" if find_form(name) == ".parquet" else "Arrow"
         raise InputError(f"{name}: not a readable {kind} file, or truncated ({one_line(error)}); fetch it again") from error
-
-
-def _split_batches(batches) -> Iterator:
-    for batch in batches:
-        for start in range(0, batch.num_rows, ROWS_AT_ONCE):
-            yield batch.slice(start, ROWS_AT_ONCE)
 
 
 def count_rows(file, name: str) -> int:

@@ -46,20 +46,7 @@ def identify(question: str) -> str:
     (spaces, `$`, `\\(` or `\\left(`, `\\dfrac`, `x^{2}`), in the capitals of words, or in a final stop. Signs, operators,
     points, numbers and the names of variables tell problems apart.
     """
-    return hashlib.sha256(_write_plainly(question).encode("utf-8", "surrogatepass")).hexdigest()[:16]
-
-
-def unify_characters(text: str) -> str:
-    """Returns a text with one character for those that Unicode calls compatible (full-width, ligatures), only to compare it."""
-    if text.isascii() or unicodedata.is_normalized("NFKC", text):
-        return text
-    text = LOWERED_FIGURES.sub(r"_{\g<0>}", RAISED_FIGURES.sub(r"^{\g<0>}", text))
-    return unicodedata.normalize("NFKC", FIGURES_APART.sub(r" \g<0> ", text)).replace("\u2044", "/")
-
-
-def _write_plainly(text: str) -> str:
-    """Returns a text without all that cannot change the question."""
-    text = restore_backslashes(text.strip())
+    text = restore_backslashes(question.strip())
     if not text.isascii():
         text = unify_characters(text).translate(ALIKE)
     # Where all are capitals, none tells anything.
@@ -78,4 +65,13 @@ def _write_plainly(text: str) -> str:
     if " -" in text or " +" in text:
         text = SIGN.sub("\x01\\g<0>", text)
     text = BLANK.sub("", text)
-    return text if text.endswith("...") else text.removesuffix(".").removesuffix(".")
+    text = text if text.endswith("...") else text.removesuffix(".").removesuffix(".")
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def unify_characters(text: str) -> str:
+    """Returns a text with one character for those that Unicode calls compatible (full-width, ligatures), only to compare it."""
+    if text.isascii() or unicodedata.is_normalized("NFKC", text):
+        return text
+    text = LOWERED_FIGURES.sub(r"_{\g<0>}", RAISED_FIGURES.sub(r"^{\g<0>}", text))
+    return unicodedata.normalize("NFKC", FIGURES_APART.sub(r" \g<0> ", text)).replace("\u2044", "/")

@@ -71,8 +71,18 @@ def read_problem(
     if not isinstance(row, dict):
         raise InputError("not an object")
     row = parse_cells(row)
-    picture = _read_picture(row, source) if source.pictures else None
-    _check_kept(row, source, picture is not None)
+    picture = _read_beside(row, source, "image") if source.pictures else None
+    picture = picture.get("bytes") if isinstance(picture, dict) else picture  # a column with bytes and path, as on the hub
+    if isinstance(picture, bytes):
+        open_picture(picture)
+    else:
+        picture = None
+        for path, values in source.keep.items():
+            if compile_column(path)(row) not in values:
+                raise InputError(source.because or f"{path} is not {' or '.join(map(str, values))}")
+    for path, values in source.drop.items():
+        if (value := compile_column(path)(row)) in values:
+            raise InputError(source.because or f"{path} is {value}")
     problem = _read_text(row, needs_solution, source, note)
     if judged and not needs_solution and not is_readable(problem["answer"], problem["format"]):
         raise InputError("the verifier cannot read the answer")
@@ -100,25 +110,6 @@ def _read_beside(row: dict, source: Source, name: str) -> Any:
         with contextlib.suppress(InputError):
             return compile_column(source.columns[name])(row)
     return None
-
-
-def _read_picture(row: dict, source: Source) -> bytes | None:
-    """Returns the file of a row's picture, from a binary column or one with bytes and path, as on the hub."""
-    value = _read_beside(row, source, "image")
-    content = value.get("bytes") if isinstance(value, dict) else value
-    if not isinstance(content, bytes):
-        return None
-    open_picture(content)
-    return content
-
-
-def _check_kept(row: dict, source: Source, shown: bool) -> None:
-    for path, values in {} if shown else source.keep.items():
-        if compile_column(path)(row) not in values:
-            raise InputError(source.because or f"{path} is not {' or '.join(map(str, values))}")
-    for path, values in source.drop.items():
-        if (value := compile_column(path)(row)) in values:
-            raise InputError(source.because or f"{path} is {value}")
 
 
 def _read_text(row: dict, needs_solution: bool, source: Source, note: Note) -> dict:
@@ -286,11 +277,8 @@ def read_some(source: Source, split: str, seed: int, count: int, revision: str =
     left_out: Counter[str] = Counter()
     rows = itertools.islice(read_rows(source, split, seed, revision), 10 * count)
     for _, problem, noted in read_problems(rows, split == "sft", source):
-        if problem is None:
-            left_out.update(noted)
-            continue
-        some.append(problem)
-        changed.update(noted)
+        (changed if problem else left_out).update(noted)
+        some += [problem] if problem else []
         if len(some) == count:
             break
     if not left_out and not some:
@@ -326,17 +314,15 @@ def _explain(rows: list[dict], needs_solution: bool, source: Source) -> str:
         proposal = f"this works (init writes it): curate_sources: {{mine: {{{where}, columns: {{{mapping}}}}}}}"
     elif needs_solution and propose(rows, False, source):
         proposal += ". " + WITHOUT_SOLUTIONS
-    shown = ", ".join(f"{key}: {_shorten(value)}" for key, value in rows[-1].items())
+    texts = {key: json.dumps(value, default=str, ensure_ascii=False) for key, value in rows[-1].items()}
+    shown = ", ".join(
+        f"{key}: {text if len(text) <= LONGEST_VALUE else f'{text[: LONGEST_VALUE - 3]}...'}" for key, text in texts.items()
+    )
     text = (
         f"; the columns are {', '.join(map(str, rows[-1]))}); {proposal}. The row: {shown}. Looked for {looked}, and for"
         " an answer inside the solution: in \\boxed{}, after ####, or stated at the end (The answer is 72.)"
     )
     return LONE_SURROGATE.sub("?", text)
-
-
-def _shorten(value: object) -> str:
-    text = json.dumps(value, default=str, ensure_ascii=False)
-    return text if len(text) <= LONGEST_VALUE else f"{text[: LONGEST_VALUE - 3]}..."
 
 
 def propose(rows: list[dict], needs_solution: bool, source: Source, named: dict[str, str] | None = None) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """The raw rows of a source, and a look at it without parsing them."""
 
+import contextlib
 import csv
 import hashlib
 import io
@@ -240,7 +241,7 @@ def make_row(pairs: list[tuple[str, object]]) -> dict:
 
 def _read_json(text: str, name: str, note: Callable[[str], None]) -> Iterator[dict]:
     try:
-        found = _decode(text)
+        found = list(_decode(text))
     except InputError as error:
         raise InputError(f"{name} row {_count_before_doubled(text)}: {error}; remove one") from error
     except (ValueError, RecursionError) as error:
@@ -256,14 +257,12 @@ def _read_json(text: str, name: str, note: Callable[[str], None]) -> Iterator[di
         yield row
 
 
-def _decode(text: str) -> list:
-    """Returns the values of a text, which may be several: objects one after another."""
-    decoder, found, place = json.JSONDecoder(object_pairs_hook=make_row), [], next(BETWEEN_ROWS.finditer(text)).end()
-    while place < len(text):
+def _decode(text: str, place: int = 0) -> Iterator[Any]:
+    """Yields the values of a text from a place on, which may be several: objects one after another."""
+    decoder = json.JSONDecoder(object_pairs_hook=make_row)
+    while (place := next(BETWEEN_ROWS.finditer(text, place)).end()) < len(text):
         value, place = decoder.raw_decode(text, place)
-        found.append(value)
-        place = next(BETWEEN_ROWS.finditer(text, place)).end()
-    return found
+        yield value
 
 
 def _find_rows(whole: dict, name: str, note: Callable[[str], None]) -> list:
@@ -294,15 +293,11 @@ def _find_rows(whole: dict, name: str, note: Callable[[str], None]) -> list:
 
 def _count_before_doubled(text: str) -> int:
     """Returns how many rows precede the first that has a key twice: of a list, or of objects one after another."""
-    decoder, counts = json.JSONDecoder(object_pairs_hook=make_row), []
-    for place in (0, text.find("[") + 1):
-        counts.append(0)
-        try:
-            while True:
-                _, place = decoder.raw_decode(text, next(BETWEEN_ROWS.finditer(text, place)).end())
-                counts[-1] += 1
-        except ValueError:
-            pass
+    counts = [0, 0]
+    for n, place in enumerate((0, text.find("[") + 1)):
+        with contextlib.suppress(ValueError):
+            for _ in _decode(text, place):
+                counts[n] += 1
     return counts[0] or counts[1]
 
 
@@ -310,40 +305,33 @@ def _read_csv(text: str, name: str, note: Callable[[str], None]) -> list[dict]:
     csv.field_size_limit(LARGEST)
     text = text.lstrip("\r\n")
     said = re.match(r"sep=(.)\r?\n", text)  # a line that Excel reads and writes
-    separator, text = (said[1], text[said.end() :]) if said else (_find_separator(text), text)
+    header = re.sub(r'"[^"]*"', "", text[:LONGEST_HEADER]).partition("\n")[0]
+    # What the header has the most of, outside of quotes.
+    separator, text = (said[1], text[said.end() :]) if said else (max(",", *SEPARATORS, key=header.count), text)
     kind = SEPARATORS.get(separator, "commas")
     if separator != "," and find_form(name) == ".csv":
         note(f"cells are separated by {kind}, as in the header")
     lines = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator, strict=True, skipinitialspace=True)
     rows: list[dict[str, str]] = []
     try:
-        header = lines.fieldnames = [name.strip() for name in lines.fieldnames or ()]
-        if prose := next((name for name in header if len(name) > LONGEST_NAME), None):
+        names = lines.fieldnames = [name.strip() for name in lines.fieldnames or ()]
+        if prose := next((name for name in names if len(name) > LONGEST_NAME), None):
             raise InputError(f"{name} line 1: no header: {prose[:LONGEST_NAME]!r} is no name of a column; add a line of names")
-        if doubled := find_repeated(header):
+        if doubled := find_repeated(names):
             raise InputError(f"{name} line 1: the header names {doubled!r} twice; rename one of the columns")
         for number, row in enumerate(lines):
             if None in row or None in row.values():
                 cells = sum(len(cell) if isinstance(cell, list) else cell is not None for cell in row.values())
-                advice = f"quote cells with {kind}" if cells > len(header) > 1 else "remove lines before and after the table"
-                raise InputError(f"{name} row {number}: {cells} cells, the header has {len(header)}; {advice}")
+                advice = f"quote cells with {kind}" if cells > len(names) > 1 else "remove lines before and after the table"
+                raise InputError(f"{name} row {number}: {cells} cells, the header has {len(names)}; {advice}")
             rows.append(row)
     except csv.Error as error:
         raise InputError(f"{name} line {lines.reader.line_num}: not CSV ({error}); quotes in a cell are doubled") from error
-    for column in header:  # pandas writes whole numbers as floats if a cell is empty
+    for column in names:  # pandas writes whole numbers as floats if a cell is empty
         texts = [row[column] for row in rows if row[column]]
         if all(map(WHOLE_FLOAT.fullmatch, texts)):
             rows = [row | {column: shorten_whole(row[column])} for row in rows]
-        if (
-            separator == ";"
-            and all(map(DECIMAL_COMMA.fullmatch, texts))
-            and (cell := next((text for text in texts if "," in text), None))
-        ):
+        cell = next((text for text in texts if "," in text), None)
+        if cell and separator == ";" and all(map(DECIMAL_COMMA.fullmatch, texts)):
             note(f"{column}: {cell} is read as two numbers; if its comma is a decimal comma, write a point")
     return rows
-
-
-def _find_separator(text: str) -> str:
-    """Returns the separator that the header has the most of, outside of quotes."""
-    header = re.sub(r'"[^"]*"', "", text[:LONGEST_HEADER]).partition("\n")[0]
-    return max(",", *SEPARATORS, key=header.count)

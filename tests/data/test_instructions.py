@@ -4,8 +4,7 @@ import pytest
 from helpers.rows import make_gsm8k_rows
 
 from rlready.config import Curate
-from rlready.data.instructions import find_instruction
-from rlready.stages.plan.sources import look_at_sources
+from rlready.stages.plan.sources import find_instruction, look_at_sources
 
 LINE = "The last line of your response should be of the form Answer: $Answer (without quotes)"
 

@@ -11,7 +11,7 @@ import pytest
 from helpers.rows import make_gsm8k_rows
 
 from rlready.config import Curate, Sampling
-from rlready.config.yaml_text import parse_yaml
+from rlready.config.recipes import parse_yaml
 from rlready.data.problems import UNNAMED, propose, read_benchmark, read_problem
 from rlready.data.references import ADDED, REWRITTEN, SEVERAL
 from rlready.data.registry import Source, find_source
