@@ -14,17 +14,7 @@ from typing import TYPE_CHECKING, Any
 from rlready.data import hub
 from rlready.data.chat_messages import is_chat
 from rlready.data.columns import USUAL, find_repeated, list_columns
-from rlready.data.files import (
-    LINES,
-    ROWS_AT_ONCE,
-    WHOLE,
-    count_rows,
-    find_form,
-    list_files,
-    open_arrow,
-    open_file,
-    read_lines,
-)
+from rlready.data.files import LINES, ROWS_AT_ONCE, WHOLE, count_rows, find_form, list_files, open_arrow, open_file, read_lines
 from rlready.data.references import WHOLE_FLOAT, shorten_whole
 from rlready.data.registry import BUILTIN, Source
 from rlready.errors import InputError, one_line
@@ -180,39 +170,33 @@ def read_rows(source: Source, split: str, seed: int, revision: str = "") -> Iter
 
 
 def _read_file(file, name: str, source: Source) -> Iterator[Chunk]:
-    if find_form(name) in WHOLE:
-        rows = read_whole_file(file, name)
-        for first in range(0, len(rows), ROWS_AT_ONCE):
-            yield Chunk(name, Path(name).name, first, rows[first : first + ROWS_AT_ONCE])
-    else:
-        yield from _read_lines(file, name) if find_form(name) in LINES else _read_arrow(file, name, source)
-
-
-def _read_lines(file, name: str) -> Iterator[Chunk]:
-    lines, size = [], 0
-    for number, line in read_lines(file, name):
-        if not line.isspace():
-            lines.append((number, line))
-            size += len(line)
-        if len(lines) == ROWS_AT_ONCE or size > BYTES_AT_ONCE:
-            yield Chunk(name, Path(name).name, 0, lines)
-            lines, size = [], 0
-    if lines:
-        yield Chunk(name, Path(name).name, 0, lines)
-
-
-def _read_arrow(file, name: str, source: Source) -> Iterator[Chunk]:
     import pyarrow as pa
 
-    batches, schema, _ = open_arrow(file, name)
-    names = list_columns(source, schema.names, name)
-    number = 0
-    try:
-        for batch in batches(names):
-            yield Chunk(name, Path(name).name, number, batch)
-            number += batch.num_rows
-    except (pa.ArrowException, OSError) as error:
-        raise InputError(f"{name} row {number} or later: damaged ({one_line(error)}); fetch it again") from error
+    short, form = Path(name).name, find_form(name)
+    if form in WHOLE:
+        rows = read_whole_file(file, name)
+        for first in range(0, len(rows), ROWS_AT_ONCE):
+            yield Chunk(name, short, first, rows[first : first + ROWS_AT_ONCE])
+    elif form in LINES:
+        lines, size = [], 0
+        for number, line in read_lines(file, name):
+            if not line.isspace():
+                lines.append((number, line))
+                size += len(line)
+            if len(lines) == ROWS_AT_ONCE or size > BYTES_AT_ONCE:
+                yield Chunk(name, short, 0, lines)
+                lines, size = [], 0
+        if lines:
+            yield Chunk(name, short, 0, lines)
+    else:
+        batches, schema, _ = open_arrow(file, name)
+        names, first = list_columns(source, schema.names, name), 0
+        try:
+            for batch in batches(names):
+                yield Chunk(name, short, first, batch)
+                first += batch.num_rows
+        except (pa.ArrowException, OSError) as error:
+            raise InputError(f"{name} row {first} or later: damaged ({one_line(error)}); fetch it again") from error
 
 
 def read_whole_file(file: io.BufferedIOBase, name: str, note: Callable[[str], None] = lambda what: None) -> list[dict]:
