@@ -10,15 +10,7 @@ import pyarrow as pa
 from rlready.config import SUBSETS, Curate
 from rlready.models.prompts import choose_prompt, fill_prompt
 from rlready.records.serialization import write_atomically
-from rlready.stages.curate.card import (
-    Dropped,
-    balance_rows,
-    count_by_text,
-    describe_card,
-    describe_groups,
-    make_table,
-    write_set,
-)
+from rlready.stages.curate.card import balance_rows, count_by_text, describe_card, describe_groups, make_table, write_set
 from rlready.stages.curate.evaluation import SourceReader, read_evaluation
 from rlready.stages.curate.pool import EXAMPLE, PROMPT, RowPool, order_by_hash
 from rlready.stages.curate.refine import Tokenizer, fill_pool
@@ -58,8 +50,8 @@ def curate(
     # Arrow's own allocator takes half as long again for millions of rows (mimalloc in pyarrow 25).
     pa.set_memory_pool(pa.system_memory_pool())
     try:
-        reader = SourceReader(settings, revisions, Dropped())
-        card = _write_sets(reader, PassRates(settings, count_passes), partial, count_tokens)
+        rates = PassRates(settings, count_passes)
+        card = _write_sets(SourceReader(settings, revisions), rates, partial, count_tokens)
         write_atomically(partial / "card.json", json.dumps(card, indent=2))
         write_atomically(partial / "card.md", describe_card(card))
         if out.exists():
@@ -82,21 +74,18 @@ def _write_sets(reader: SourceReader, rates: PassRates, folder: Path, count_toke
     grouped = {name: describe_groups(row["group"] for row in rows) for name, rows in scored.items()}
     for pool, found in zip(pools, groups, strict=True):
         grouped[pool.use] = describe_groups(found[pool.list_problems()[0]].tolist())
-    held: list[dict] = []
-    asked: tuple[list[dict], list[dict]] = ([], [])  # RL prompts and validation problems
-    sets: dict[str, dict | None] = {}
-    if "sft" in uses:
-        split = split_pool(reader, pools[0], groups[0], rates)
-        sets = {"sft": write_set(folder / "sft.parquet", _choose(pools[0], split, held, asked))}
-    heldout = order_by_hash(held, settings.seed, "heldout")
+    splits = [split_pool(reader, pools[0], groups[0], rates)] if "sft" in uses else []
+    splits += [draw_own_prompts(reader, pools, groups, rates)] if "rl" in uses else []
+    drawn: dict[str, list[dict]] = {"heldout": [], "prompts": [], "validation": []}
+    examples = (table for pool, split in zip(pools, splits, strict=True) for table in _choose(pool, split, drawn))
+    sets = {"sft": write_set(folder / "sft.parquet", examples)}
+    heldout = order_by_hash(drawn["heldout"], settings.seed, "heldout")
     text = {}
     if heldout:
         text = {"prompt": fill_prompt(heldout[0]["question"], choose_prompt(heldout[0])), "solution": heldout[0]["solution"]}
-    if "rl" in uses:
-        asked = draw_own_prompts(reader, pools, groups, rates)
     prompts, validation = (
         [{key: row[key] for key in PROMPT} | rates.describe_problem(row) for row in order_by_hash(some, settings.seed, "rl")]
-        for some in asked
+        for some in (drawn["prompts"], drawn["validation"])
     )
     others = {"heldout": heldout, "rl": prompts, "validation": validation} | scored
     sets |= {name: write_set(folder / f"{name}.parquet", make_table(rows)) for name, rows in others.items()}
@@ -115,15 +104,15 @@ def _write_sets(reader: SourceReader, rates: PassRates, folder: Path, count_toke
     } | rates.describe()
 
 
-def _choose(pool: RowPool, split: Split, held: list[dict], asked: tuple[list[dict], list[dict]]) -> Iterator[pa.Table]:
-    """Yields the SFT examples with their ranks, and adds held-out examples, RL prompts and validation problems to the lists."""
+def _choose(pool: RowPool, split: Split, drawn: dict[str, list[dict]]) -> Iterator[pa.Table]:
+    """Yields the SFT examples with their ranks, if there are any, and adds the other rows of a split by their names in it."""
     for table in pool.read():
         numbers, rows = table["row"].to_numpy(), table.select(EXAMPLE)
-        held.extend(rows.filter(split.heldout[numbers]).to_pylist())
-        for some, drawn in zip(asked, (split.prompts, split.validation), strict=True):
-            some.extend(rows.filter(drawn[numbers]).to_pylist())
-        ranked = split.ranks["random"][numbers] >= 0
-        chosen = rows.filter(ranked)
-        for subset in SUBSETS:
-            chosen = chosen.append_column(f"rank_{subset}", pa.array(split.ranks[subset][numbers[ranked]]))
-        yield chosen
+        for name, some in drawn.items():
+            some += rows.filter(getattr(split, name)[numbers]).to_pylist()
+        if split.ranks:
+            ranked = split.ranks["random"][numbers] >= 0
+            chosen = rows.filter(ranked)
+            for subset in SUBSETS:
+                chosen = chosen.append_column(f"rank_{subset}", pa.array(split.ranks[subset][numbers[ranked]]))
+            yield chosen

@@ -25,8 +25,8 @@ UNUSED = f"{NOT_DRAWN} curate_predictor_problems and curate_benchmark_problems"
 class SourceReader:
     """Reads the sources of a run."""
 
-    def __init__(self, settings: Curate, revisions: dict[str, str], dropped: Dropped):
-        self.settings, self.revisions, self.dropped = settings, revisions, dropped
+    def __init__(self, settings: Curate, revisions: dict[str, str]):
+        self.settings, self.revisions, self.dropped = settings, revisions, Dropped()
         self.uses = list_sources(settings)
         self.places: dict[str, str] = {}  # of the problems of evaluation sets, by their id
         self.described: dict[str, dict] = {}  # entries of the card, by key of the source

@@ -17,7 +17,7 @@ from rlready.sampling.choose import open_engine
 from rlready.sampling.engine import Draw
 from rlready.stages.curate.card import NOT_DRAWN, Dropped
 from rlready.stages.curate.evaluation import NEAR, EvaluationSets, SourceReader, find_copies
-from rlready.stages.curate.pool import EXAMPLE, RowPool, hash_place
+from rlready.stages.curate.pool import RowPool, hash_place
 from rlready.verifier import describe_reference
 
 PassCounter = Callable[[list[dict]], list[tuple[int, int]]]
@@ -105,12 +105,12 @@ class PassRates:
 
 @dataclass(frozen=True)
 class Split:
-    """What becomes of the rows of the SFT source; arrays over its rows."""
+    """What becomes of the rows of a training source; arrays over its rows."""
 
     heldout: np.ndarray  # whether it is held out
     prompts: np.ndarray  # whether it is an RL prompt
     validation: np.ndarray  # whether it is a validation problem
-    ranks: dict[str, np.ndarray]  # by subset; -1 if it is not an SFT example
+    ranks: dict[str, np.ndarray]  # by subset; -1 if it is not an SFT example; none of the RL source
 
 
 def clean_pools(evaluation: EvaluationSets, pools: list[RowPool], dropped: Dropped) -> list[np.ndarray]:
@@ -229,12 +229,10 @@ def choose_validation(settings: Curate, pool: RowPool, drawn: np.ndarray) -> np.
     return np.isin(np.arange(len(pool)), validation)
 
 
-def draw_own_prompts(
-    reader: SourceReader, pools: list[RowPool], groups: list[np.ndarray], rates: PassRates
-) -> tuple[list[dict], list[dict]]:
-    """Returns RL prompts and validation problems of the RL source, the last pool.
+def draw_own_prompts(reader: SourceReader, pools: list[RowPool], groups: list[np.ndarray], rates: PassRates) -> Split:
+    """Draws RL prompts and validation problems of the RL source, the last pool, and none of the SFT source's problems.
 
-    They share no problem with the SFT source, if there is one. Raises InputError if there are too few.
+    Raises InputError if there are too few.
     """
     settings, (*others, pool) = reader.settings, pools
     problems = pool.get("problems")
@@ -252,15 +250,9 @@ def draw_own_prompts(
     drawn = draw_judged(pool, drawn, settings.rl_problems, rates, find_trained, "nearly an SFT example")
     chosen = np.isin(np.arange(len(pool)), drawn)
     pool.leave_out(np.flatnonzero(pool.alive & ~chosen), f"{NOT_DRAWN} curate_rl_problems")
-    validates = choose_validation(settings, pool, drawn)
-    prompts: list[dict] = []
-    validation: list[dict] = []
-    for table in pool.read():
-        rows, numbers = table.select(EXAMPLE), table["row"].to_numpy()
-        prompts += rows.filter((chosen & ~validates)[numbers]).to_pylist()
-        validation += rows.filter(validates[numbers]).to_pylist()
     reader.require(len(drawn), settings.rl_problems, "RL", "rl", "curate_rl_problems")
-    return prompts, validation
+    validation = choose_validation(settings, pool, drawn)
+    return Split(np.zeros_like(chosen), chosen & ~validation, validation, {})
 
 
 def _rank(pool: RowPool, rows: np.ndarray, settings: Curate) -> dict[str, np.ndarray]:
