@@ -205,17 +205,24 @@ def pin(
     return pinned, models, logs
 
 
-def compare_kinds(candidates: list[Candidate], found: dict[str, FoundModel], base: FoundModel | None) -> Iterator[str]:
-    """Yields a line for each checkpoint of another architecture, or vocabulary, than the base model or the first checkpoint.
+def compare_found(
+    candidates: list[Candidate], models: dict[str, FoundModel], logs: Mapping[str, FoundLog], base: FoundModel | None
+) -> Iterator[str]:
+    """Yields what logs do not say, and what of logs and checkpoints is not comparable.
 
-    This does not matter to Pass@k and RL. It does to the loss in nats per token: tokens of two vocabularies differ in length.
-    Raises InputError if the loss of such a checkpoint is to be compared.
+    That a checkpoint has another architecture, or vocabulary, than the base model or the first one matters only to the loss in
+    nats per token: tokens of two vocabularies differ in length. Raises InputError if such a loss is to be compared.
     """
-    if not found:
+    if logs:
+        yield from list_unknown({name: one.log for name, one in logs.items()})
+    if not is_one_kind(one.loss for one in logs.values()):
+        kinds = "; ".join(f"{name}: {one.loss.kind}" for name, one in logs.items() if one.loss)
+        yield f"The losses are of different kinds, so they are shown but not compared ({kinds})."
+    if not models:
         return
-    called, other = ("the base model", base) if base else next(iter(found.items()))
+    called, other = ("the base model", base) if base else next(iter(models.items()))
     for candidate in candidates:
-        model = found.get(candidate.candidate_id)
+        model = models.get(candidate.candidate_id)
         if not model or model is other:
             continue
         differs = None not in (model.vocabulary, other.vocabulary) and model.vocabulary != other.vocabulary
@@ -260,12 +267,3 @@ def compare_with_sampled(experiment: Experiment, found: Mapping[str, FoundLog], 
     if faults:
         raise InputError("\n".join(faults))
     return doubts
-
-
-def describe_logs(found: Mapping[str, FoundLog]) -> list[str]:
-    """Returns what logs do not say, and which losses are not compared, as lines."""
-    lines = list_unknown({name: one.log for name, one in found.items()}) if found else []
-    if not is_one_kind(one.loss for one in found.values()):
-        kinds = "; ".join(f"{name}: {one.loss.kind}" for name, one in found.items() if one.loss)
-        lines.append(f"The losses are of different kinds, so they are shown but not compared ({kinds}).")
-    return lines

@@ -19,30 +19,14 @@ from rlready.models.remote import is_url
 from rlready.models.weights import MOST_READ
 from rlready.records.candidate import BaseModel, Candidate
 from rlready.records.serialization import to_values
-from rlready.stages.plan.checkpoints import (
-    BASE,
-    FoundModel,
-    compare_kinds,
-    compare_with_sampled,
-    describe_logs,
-    find_base,
-    name_model,
-    pin,
-)
+from rlready.stages.plan.checkpoints import BASE, FoundModel, compare_found, compare_with_sampled, find_base, name_model, pin
 from rlready.stages.plan.checks import check_candidates, check_sizes, check_values, find_short
 from rlready.stages.plan.model import check_size, describe_losses, show_example
 from rlready.stages.plan.needs import Lengths
 from rlready.stages.plan.overrides import describe_warmup, refuse_routing
 from rlready.stages.plan.sources import Look, describe_formats, look_at_sources
 from rlready.stages.plan.sweep import expand_sweep, is_sampled, make_candidate, needs_models
-from rlready.stages.plan.workload import (
-    Tokens,
-    count_tokens,
-    describe_cut_off,
-    estimate_cost,
-    estimate_total,
-    summarize_lengths,
-)
+from rlready.stages.plan.workload import Tokens, count_tokens, estimate_cost, estimate_total, find_truncated, summarize_lengths
 
 ROWS_CURATED = 5_000
 JUDGING = ("curate", "predictors", "rl", "benchmark")  # stages that use the verifier
@@ -125,7 +109,7 @@ def make_plan(parameters: dict, strict: bool = True) -> Plan:
     candidates, models, logs = pin(experiment, candidates, ask)
     check_candidates(experiment, candidates)
     texts = ["no candidate has weights (model:), so the run ends at the gate"] if "rl_steps" in changes else []
-    texts += [*describe_logs(logs), *compare_kinds(candidates, models, base)]
+    texts += compare_found(candidates, models, logs, base)
     all_models = [model for model in (base, *models.values()) if model]
     start = all_models[0].model if all_models else None
     experiment = normalise(experiment, start)
@@ -146,7 +130,7 @@ def make_plan(parameters: dict, strict: bool = True) -> Plan:
     estimate = estimate_cost(experiment, candidates, largest, lengths)
     texts += check_lengths(experiment, candidates, all_models, lengths, tokens)
     if start and any(candidate.epochs for candidate in candidates):
-        texts += describe_cut_off(experiment.sampling, tokens, seen.samples.get("sft", []))
+        texts += find_truncated(experiment.sampling, tokens, seen.samples.get("sft", []))
     texts += describe_texts(start, seen) if start else []
     texts += describe_losses([one.model for one in all_models], next(filter(None, seen.samples.values()), []))
     texts += [*describe_training(experiment, candidates), *describe_warmup(experiment)]

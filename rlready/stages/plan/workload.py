@@ -148,7 +148,7 @@ def summarize_lengths(experiment: Experiment, tokens: Tokens) -> Lengths:
     return Lengths(sum(asked) / len(asked), min(sum(solved) / len(solved), most), longest, longest_prompt)
 
 
-def describe_cut_off(sampling: Sampling, tokens: Tokens, rows: list[dict]) -> Iterator[str]:
+def find_truncated(sampling: Sampling, tokens: Tokens, rows: list[dict]) -> Iterator[str]:
     """Yields lines on SFT solutions that sampling would end before their answer, if they are most of those read."""
     solved = tokens.solutions if tokens.exact else []
     if solved and 2 * (longer := sum(length > sampling.max_tokens for length in solved)) > len(rows):
