@@ -83,6 +83,7 @@ def _explain(error: Exception, uri: str, what: str = "rejected a call") -> str:
 def _load_client() -> Any:
     for name, value in HTTP.items():
         os.environ.setdefault(f"MLFLOW_HTTP_REQUEST_{name}", value)
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # of one small file
     from mlflow import MlflowClient
 
     for name in ("mlflow", "alembic"):
