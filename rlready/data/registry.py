@@ -139,6 +139,8 @@ def _read_entry(name: str, entry: Any, where: str) -> Source:
             raise InputError(f"{where}: {key} must be {expected}, got {value!r}")
     if bool(entry.get("hub")) == bool(entry.get("path")):
         raise InputError(f"{where}: give either hub (owner/name) or path (a file, a folder or a URL)")
+    if entry.get("path") and (revision := entry.get("revision")):
+        raise InputError(f"{where}: revision {revision!r} is of a hub dataset, and path is given; leave it out")
     if (prompt := entry.get("prompt")) and not is_prompt(prompt):
         names = ", ".join(INSTRUCTIONS)
         raise InputError(f"{where}: prompt: {prompt!r} is neither one of {names} nor a text with {{question}}")

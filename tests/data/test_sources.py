@@ -224,6 +224,7 @@ def test_a_recipe_adds_a_source_with_templates(tmp_path):
         ({"pth": "x"}, "mine: unknown key 'pth'; did you mean path"),
         ({"rows": 3}, "give either hub"),
         ({"hub": "a/b", "path": "x"}, "give either hub"),
+        ({"path": "x.jsonl", "revision": "v1"}, "revision 'v1' is of a hub dataset, and path is given"),
         ({"path": "x", "rows": "many"}, "rows must be int or list or null, got 'many'"),
         ({"path": "x", "columns": {"problem": "p"}}, "'problem' is not one of question"),
         ({"path": "x", "columns": {"answer": "a"}}, r"question \(or messages\) is missing"),

@@ -249,6 +249,14 @@ def test_plan_takes_a_model_that_only_looks_odd(tiny_model, tmp_path, name, chan
         ({"rl_trainer_overrides": {"delta": 0.5}}, "delta 0.5 must be above 1"),
         ({"rl_trainer_overrides": {"sapo_temperature_pos": 1.1}}, "nothing with the loss_type dapo, only with sapo"),
         ({"rl_trainer_overrides": {"label_smoothing_factor": 0.1}}, "RL has no labels to smooth"),
+        (
+            {"sft_trainer_overrides": {"loss_type": "dft", "label_smoothing_factor": 0.1}},
+            "label_smoothing_factor does nothing with the loss_type dft, only with nll",
+        ),
+        (
+            {"rl_trainer_overrides": {"vllm_max_model_length": 512}, "sampling_engine": "transformers"},
+            "vllm_max_model_length does nothing while sampling_engine is transformers",
+        ),
         ({"sft_trainer_overrides": {"weight_decay": 1e6}}, "takes all of a weight"),
         ({"sft_trainer_overrides": {"adam_epsilon": 0}}, "adam_epsilon is a number above 0, not 0"),
         ({"sft_trainer_overrides": {"pad_to_multiple_of": 0}}, "pad_to_multiple_of is a number above 0"),

@@ -120,9 +120,10 @@ MOST |= {"epsilon_high": 1000, "delta": 1000, "neftune_noise_alpha": 1000}
 MOST |= {"dataloader_num_workers": 512, "dataset_num_proc": 512, "dataloader_prefetch_factor": 10_000}
 MOST |= {"pad_to_multiple_of": 65_536, "ddp_timeout": 10**7, "ddp_bucket_cap_mb": 10**6}
 CHECKPOINTING = {"use_reentrant", "preserve_rng_state", "determinism_check", "debug", "early_stop", "selective"}  # keys
-# Fields of some of RL's losses, which the others ignore.
+# Fields of some losses, which the others ignore.
 CLIPPED = ("grpo", "dapo", "dr_grpo", "bnpo", "luspo")
 LOSSES = {"epsilon": CLIPPED, "epsilon_high": (*CLIPPED, "cispo"), "delta": CLIPPED}
+LOSSES |= {"label_smoothing_factor": ("nll", "chunked_nll")}
 LOSSES |= dict.fromkeys(("sapo_temperature_neg", "sapo_temperature_pos"), ("sapo",))
 LOSSES |= dict.fromkeys(("vespo_k_pos", "vespo_lambda_pos", "vespo_k_neg", "vespo_lambda_neg"), ("vespo",))
 ON_GPU = {"fp16", "tf32", "torch_compile", "torch_compile_backend", "torch_compile_mode", "activation_offloading"}
@@ -192,7 +193,7 @@ def _find_faults(experiment: Experiment, stage: str, overrides: dict) -> Iterato
     faults = [f"{kind.__name__} has no {field}{f'; did you mean {like[0]}?' if like else ''}" for field, like in near.items()]
     faults += [f"{field} cannot be overridden: {decided[field]}" for field in sorted(overrides.keys() & decided.keys())]
     faults += _check_values(stage, kind, overrides)
-    faults = faults or [*(_check_losses(overrides) if stage == "rl" else ())]
+    faults = faults or [*_check_losses(overrides, "dapo" if stage == "rl" else "nll")]
     batch = getattr(experiment, stage).batch_size
     if not faults and (said := _try_config(kind, overrides, batch, *_find_course(experiment, stage))):
         faults = [said]
@@ -204,6 +205,9 @@ def _find_faults(experiment: Experiment, stage: str, overrides: dict) -> Iterato
             yield f"gradient_checkpointing_kwargs: {min(keys)} is none of {', '.join(sorted(CHECKPOINTING))}"
     if overrides.get("bf16") is True and overrides.get("fp16") is True:
         yield "bf16 and fp16 are both true; choose one"
+    if experiment.sampling.engine == "transformers":
+        ignored = sorted(field for field in overrides if field.startswith("vllm_") and field not in decided)
+        yield from (f"{field} does nothing while sampling_engine is transformers; leave it out" for field in ignored)
     if overrides.get("mask_truncated_completions") and experiment.sampling.stop:
         yield "mask_truncated_completions counts completions that sampling_stop ends as truncated; use only one of them"
     yield from _check_step(experiment, stage, overrides, batch)
@@ -237,9 +241,9 @@ def _check_values(stage: str, kind: type, overrides: dict) -> Iterator[str]:
             yield f"{field} is {hint}, not {value!r}"
 
 
-def _check_losses(overrides: dict) -> Iterator[str]:
-    """Yields which overrides of RL do nothing with its loss, or stop its gradient."""
-    loss = overrides.get("loss_type", "dapo")
+def _check_losses(overrides: dict, default: str) -> Iterator[str]:
+    """Yields which overrides do nothing with the loss, or stop its gradient."""
+    loss = overrides.get("loss_type", default)
     for field in overrides:
         if loss not in LOSSES.get(field, (loss,)):
             yield f"{field} does nothing with the loss_type {loss}, only with {', '.join(LOSSES[field])}"
