@@ -158,7 +158,7 @@ def rank_logs(arguments: argparse.Namespace) -> None:
 
 def print_logs(logs: Mapping[str, MeasuredLog]) -> None:
     """Prints what was read of each log, and what they do not say."""
-    from rlready.measured.comparable import list_unknown
+    from rlready.measured.sweep import list_unknown
 
     for name, log in logs.items():
         print_result(name, log.describe())

@@ -1,11 +1,12 @@
 """The reward of RL over its steps, as another trainer or tracker logged it."""
 
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
 from rlready.errors import InputError
 from rlready.measured.records import Row, find_suffix, open_text, read_rows
-from rlready.measured.rollouts import read_reward
+from rlready.measured.tools import read_reward
 from rlready.stats.plateau import average_blocks
 
 # Of TRL and plain rows; of verl; of NeMo-RL, and of TRL where Weights & Biases has its logs.
@@ -42,19 +43,20 @@ def read_curve(path: Path) -> tuple[str, list[list[float | None]]]:
 
 def _read_step(values: Row, key: str, where: str) -> int:
     for name in STEPS:
-        try:
-            step = float(values[name])
-        except (KeyError, TypeError, ValueError):
-            continue
-        if step.is_integer():
-            return int(step)
+        with contextlib.suppress(KeyError, TypeError, ValueError):
+            if (step := float(values[name])).is_integer():
+                return int(step)
     raise InputError(f"{where}: {key} without a whole number as {', '.join(STEPS[:-1])} or {STEPS[-1]}")
 
 
 def _list_entries(path: Path) -> Iterator[Entry]:
     """Yields every logged step, whatever the form of the file."""
     if not find_suffix(path) and METRICS in path.parts:
-        yield from _read_metric_file(path)
+        name = "/".join(path.parts[len(path.parts) - path.parts[::-1].index(METRICS) :])
+        with open_text(path) as file:
+            for number, line in enumerate(file, 1):
+                _, value, step, *_ = [*line.split(), "", "", ""]
+                yield f"{path} line {number}", "", {name: value, "step": step}
         return
     for where, row in read_rows(path):
         if isinstance(row.get("metrics"), list):  # an answer of MLflow's REST API
@@ -75,12 +77,3 @@ def _list_entries(path: Path) -> Iterator[Entry]:
 def _read_metric(where: str, metric: Row) -> Entry:
     run = next((str(metric[name]) for name in RUNS if metric.get(name)), "")
     return where, run, {str(metric.get("key", metric.get("metric"))): metric["value"], "step": metric["step"]}
-
-
-def _read_metric_file(path: Path) -> Iterator[Entry]:
-    parents = path.parts
-    name = "/".join(parents[len(parents) - parents[::-1].index(METRICS) :])
-    with open_text(path) as file:
-        for number, line in enumerate(file, 1):
-            _, value, step, *_ = [*line.split(), "", "", ""]
-            yield f"{path} line {number}", "", {name: value, "step": step}

@@ -68,10 +68,7 @@ class MeasuredLog:
         return "; ".join([f"{self.tool}, {len(self.problems)} problems x {self.samples} samples", *self.notes])
 
     def pass_at_k(self, k: int) -> Estimate:
-        """Returns Pass@k with its 95% interval over problems.
-
-        Raises InputError if there are fewer than k samples per problem.
-        """
+        """Returns Pass@k with its 95% interval over problems; raises InputError for fewer than k samples per problem."""
         return estimate_pass_at_k(self.correct, self.samples, k)
 
     def to_pandas(self) -> Any:
@@ -108,6 +105,8 @@ def count_samples(
     problems: dict[str, _Problem] = {}
     seen: Counter[str] = Counter()
     settings: dict[str, Any] = {}
+    finished: list[bool | None] = []
+    tokens: list[int | None] = []
     for sample in _judge(reading.samples, answer_format, judged, seen):
         for name, value in sample.settings:
             if settings.setdefault(name, value) != value:
@@ -116,20 +115,42 @@ def count_samples(
         if (problem.text, problem.prompt) != (sample.text, sample.prompt):
             raise InputError(f"{sample.where}: the text or prompt of problem {sample.problem} differs from its first sample's")
         problem.right.append(sample.right)
-        seen["samples"] += 1
+        finished.append(sample.finished)
+        tokens.append(sample.tokens)
         seen["counted"] += sample.counted
         if sample.completion is not None:
             digest = hashlib.blake2b(sample.completion.encode(errors="surrogatepass"), digest_size=12).digest()
             seen["repeated"] += digest in problem.seen
             problem.seen.add(digest)
-        seen["truncated told"] += sample.finished is not None
-        seen["truncated"] += sample.finished is False
-        seen["tokens told"] += sample.tokens is not None
-        seen["tokens"] += sample.tokens or 0
     if not problems:
         raise InputError(f"{path}: holds no samples")
-    _check_chance(path, seen, settings, repeats)
-    return _make_log(path, reading, problems, seen, settings)
+    if seen["repeated"] and not repeats:
+        _check_chance(path, seen["repeated"] / len(finished), settings)
+    sizes = [len(problem.right) for problem in problems.values()]
+    notes, samples, compared = list(reading.notes), min(sizes), seen["compared"]
+    if max(sizes) > samples:
+        if seen["counted"]:
+            raise InputError(f"{path}: counts of {samples} to {max(sizes)} samples per problem; the number must be the same")
+        notes.append(f"{samples} to {max(sizes)} samples per problem; the first {samples} of each count")
+    if compared:
+        notes.append(f"rlready's verifier and the log's own score differ on {seen['differing']} of {compared} samples")
+    taken = [problem.right[:samples] for problem in problems.values()]
+    return MeasuredLog(
+        path=path,
+        tool=reading.tool,
+        problems=list(problems),
+        correct=[right.count(True) for right in taken],
+        samples=samples,
+        texts=[problem.text for problem in problems.values()],
+        unknown=sum(right.count(None) for right in taken) / (samples * len(taken)),
+        truncated=None if None in finished else finished.count(False) / len(finished),
+        no_answer=seen["no answer"] / seen["judged"] if seen["judged"] else None,
+        mean_tokens=None if None in tokens else sum(filter(None, tokens)) / len(tokens),
+        settings=settings,
+        disagreement=(seen["differing"], compared) if compared else None,
+        checks=seen["checks"] or 1,
+        notes=notes,
+    )
 
 
 def _judge(samples: Iterable[Sample], answer_format: str, judged: bool, seen: Counter[str]) -> Iterator[Sample]:
@@ -149,11 +170,8 @@ def _judge(samples: Iterable[Sample], answer_format: str, judged: bool, seen: Co
         yield replace(sample, right=judgement.right)
 
 
-def _check_chance(path: str, seen: Counter[str], settings: dict[str, Any], repeats: bool) -> None:
-    """Raises InputError if samples repeat one another: Pass@k of one greedy answer logged eight times is Pass@1."""
-    share = seen["repeated"] / seen["samples"]
-    if repeats or not seen["repeated"]:
-        return
+def _check_chance(path: str, share: float, settings: dict[str, Any]) -> None:
+    """Raises InputError if too many samples repeat others: Pass@k of one greedy answer logged eight times is Pass@1."""
     if settings.get("temperature") == 0:
         raise InputError(
             f"{path}: sampled at temperature 0, where all samples of a problem are equal; raise it, or log one sample"
@@ -163,33 +181,3 @@ def _check_chance(path: str, seen: Counter[str], settings: dict[str, Any], repea
             f"{path}: {share:.0%} of the samples repeat an earlier one of their problem, as at temperature 0; if they were"
             " sampled at random, add --allow-repeats"
         )
-
-
-def _make_log(
-    path: str, reading: Reading, problems: dict[str, _Problem], seen: Counter[str], settings: dict[str, Any]
-) -> MeasuredLog:
-    sizes = [len(problem.right) for problem in problems.values()]
-    notes, samples = list(reading.notes), min(sizes)
-    if max(sizes) > samples:
-        if seen["counted"]:
-            raise InputError(f"{path}: counts of {samples} to {max(sizes)} samples per problem; the number must be the same")
-        notes.append(f"{samples} to {max(sizes)} samples per problem; the first {samples} of each count")
-    if compared := seen["compared"]:
-        notes.append(f"rlready's verifier and the log's own score differ on {seen['differing']} of {compared} samples")
-    taken = [problem.right[:samples] for problem in problems.values()]
-    return MeasuredLog(
-        path=path,
-        tool=reading.tool,
-        problems=list(problems),
-        correct=[right.count(True) for right in taken],
-        samples=samples,
-        texts=[problem.text for problem in problems.values()],
-        unknown=sum(right.count(None) for right in taken) / (samples * len(taken)),
-        truncated=seen["truncated"] / seen["samples"] if seen["truncated told"] == seen["samples"] else None,
-        no_answer=seen["no answer"] / seen["judged"] if seen["judged"] else None,
-        mean_tokens=seen["tokens"] / seen["samples"] if seen["tokens told"] == seen["samples"] else None,
-        settings=settings,
-        disagreement=(seen["differing"], compared) if compared else None,
-        checks=seen["checks"] or 1,
-        notes=notes,
-    )

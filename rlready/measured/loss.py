@@ -3,10 +3,9 @@
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 from rlready.errors import InputError
-from rlready.measured.records import fetch, find_suffix, parse_json, read_rows
+from rlready.measured.records import fetch, find_suffix, read_rows
 from rlready.stats.generalization_loss import estimate_loss_interval, mean_loss
 
 
@@ -31,27 +30,21 @@ def read_loss(said: str) -> MeasuredLoss:
     """
     if is_number(said):
         return MeasuredLoss(_check(float(said), said), "as given")
+    losses = []
     with fetch(said) as path:
         if not path.is_file():
             raise InputError(f"{said}: neither a loss in nats per token nor a file that has one")
-        return _read_file(path, said)
-
-
-def _read_file(path: Path, said: str) -> MeasuredLoss:
-    if find_suffix(path) == ".json":
-        state = parse_json(path.read_text(encoding="utf-8"), said)
-        history = state.get("log_history") if isinstance(state, dict) else None
-        found = [entry["eval_loss"] for entry in history or [] if "eval_loss" in entry]
-        if not found:
-            raise InputError(f"{said}: no eval_loss in its log_history; did the trainer evaluate?")
-        return MeasuredLoss(_check(float(found[-1]), said), "eval_loss of a trainer, the mean over batches")
-    losses = []
-    for where, row in read_rows(path):
-        try:
-            nats, tokens = float(row["nats"]), int(row["tokens"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise InputError(f"{where}: expected nats (summed over the completion) and tokens") from error
-        losses.append((_check(nats, where), tokens))
+        for where, row in read_rows(path):
+            if find_suffix(path) == ".json":
+                found = [entry["eval_loss"] for entry in row.get("log_history") or [] if "eval_loss" in entry]
+                if not found:
+                    raise InputError(f"{said}: no eval_loss in its log_history; did the trainer evaluate?")
+                return MeasuredLoss(_check(float(found[-1]), said), "eval_loss of a trainer, the mean over batches")
+            try:
+                nats, tokens = float(row["nats"]), int(row["tokens"])
+            except (KeyError, TypeError, ValueError) as error:
+                raise InputError(f"{where}: expected nats (summed over the completion) and tokens") from error
+            losses.append((_check(nats, where), tokens))
     if sum(tokens for _, tokens in losses) <= 0:
         raise InputError(f"{said}: holds no examples")
     return MeasuredLoss(mean_loss(losses), "per completion token", losses)

@@ -1,6 +1,8 @@
 """Logs of no tool: JSONL, JSON, CSV or Parquet with one row per sample or per problem; and rlready's own samples.parquet."""
 
+import contextlib
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +12,13 @@ from rlready.measured.records import Row, read_rows, read_score
 
 PROBLEM, REFERENCE = ("problem", "problem_id", "id"), ("reference", "answer", "target", "ground_truth")
 COMPLETION, TEXT = ("completion", "response", "output"), ("question", "text", "prompt")
-OWN = {"problem_id", "verdict", "completion", "gold", "temperature", "sample"}
 EXPECTED = "problem and correct; problem, correct and samples; or problem, completion and reference"
 
 
 def is_plain(row: Row) -> bool:
     """Returns True if a row names a problem and what became of it."""
-    return _find(row, PROBLEM) is not None and ("correct" in row or bool(_find(row, COMPLETION) and _find(row, REFERENCE)))
+    judged = all(any(name in row for name in names) for names in (COMPLETION, REFERENCE))
+    return any(name in row for name in PROBLEM) and ("correct" in row or judged)
 
 
 def read_plain(files: list[Path], score: str | None) -> dict[str, Reading]:
@@ -28,16 +30,14 @@ def read_plain(files: list[Path], score: str | None) -> dict[str, Reading]:
     """
     found: dict[str, list[tuple[str, Row]]] = {}
     for where, row in read_rows(*files):
-        candidate = row.get("candidate")
-        found.setdefault("" if candidate is None else str(candidate), []).append((where, row))
+        found.setdefault(_read_text(row, ("candidate",)) or "", []).append((where, row))
         if "" in found and len(found) > 1:
             raise InputError(f"{where}: some rows name a candidate and others do not; name it in all of them, or in none")
 
-    def read(rows: list[tuple[str, Row]]) -> Iterator[Sample]:
-        for where, row in rows:
-            yield from _list_samples(row, where, score or "correct")
-
-    return {name: Reading("plain", read(rows)) for name, rows in found.items()}
+    return {
+        name: Reading("plain", chain.from_iterable(_list_samples(row, where, score or "correct") for where, row in rows))
+        for name, rows in found.items()
+    }
 
 
 def _list_samples(row: Row, where: str, score: str) -> Iterator[Sample]:
@@ -48,7 +48,7 @@ def _list_samples(row: Row, where: str, score: str) -> Iterator[Sample]:
     if row.get("temperature") not in (None, ""):
         told["settings"] = (("temperature", _read_number(row["temperature"], "temperature", where)),)
     if row.get("samples") not in (None, ""):
-        correct, samples = (_read_count(row.get(key), key, where) for key in ("correct", "samples"))
+        correct, samples = (int(_read_number(row.get(key), key, where, whole=True)) for key in ("correct", "samples"))
         if not 0 <= correct <= samples or not samples:
             raise InputError(f"{where}: {correct} correct of {samples} samples is impossible")
         yield from (Sample(**told, right=number < correct, scored=True, counted=True) for number in range(samples))
@@ -81,26 +81,15 @@ def read_own(files: list[Path], score: str | None) -> Reading:
     return Reading("rlready", samples)
 
 
-def _find(row: Row, names: tuple[str, ...]) -> str | None:
-    return next((name for name in names if name in row), None)
-
-
 def _read_text(row: Row, names: tuple[str, ...]) -> str | None:
-    value = row.get(_find(row, names) or "")
+    """Returns the first of these columns that the row has."""
+    value = next((row[name] for name in names if name in row), None)
     return None if value is None else str(value)
 
 
-def _read_count(value: Any, name: str, where: str) -> int:
-    number = _read_number(value, name, where)
-    if number != int(number):
-        raise InputError(f"{where}: {name} is {value!r}, not a whole number")
-    return int(number)
-
-
-def _read_number(value: Any, name: str, where: str) -> float:
-    try:
+def _read_number(value: Any, name: str, where: str, whole: bool = False) -> float:
+    with contextlib.suppress(TypeError, ValueError, OverflowError):
         number = float(value)
-        int(number)  # refuses NaN and infinity
-    except (TypeError, ValueError, OverflowError) as error:
-        raise InputError(f"{where}: {name} is {value!r}, not a number") from error
-    return number
+        if int(number) == number or not whole:  # int refuses NaN and infinity
+            return number
+    raise InputError(f"{where}: {name} is {value!r}, not a {'whole number' if whole else 'number'}")

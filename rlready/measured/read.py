@@ -1,26 +1,31 @@
 """Reads what another tool measured, whichever tool it was: a log is recognised by what is in it."""
 
+import hashlib
 from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rlready.data.files import COMPRESSED
 from rlready.errors import InputError
-from rlready.measured import inspect_log, lighteval, lm_eval, plain, rollouts
+from rlready.measured import plain, tools
 from rlready.measured.log import MeasuredLog, Reading, count_samples
+from rlready.measured.loss import MeasuredLoss, is_number, read_loss
 from rlready.measured.records import SUFFIXES, fetch, find_suffix, read_rows
 from rlready.models.remote import is_url
+from rlready.records.candidate import LogSource
 
 MODEL_FILES = ("config.json", "adapter_config.json")
 PLAIN = "plain"
 # What the first row of a log has, and what reads it; rlready's own samples first, since a plain log may look alike.
-READERS: dict[str, tuple[frozenset[str], Callable[[list[Path], str | None], Reading]]] = {
-    "rlready": (frozenset(plain.OWN), plain.read_own),
-    "lm-evaluation-harness": (frozenset(lm_eval.KEYS), lm_eval.read_lm_eval),
-    "Inspect": (frozenset(inspect_log.KEYS), inspect_log.read_inspect),
-    "lighteval": (frozenset(lighteval.KEYS), lighteval.read_lighteval),
-    "verl": (frozenset(rollouts.VERL), rollouts.read_verl),
-    "open-instruct": (frozenset(rollouts.OPEN_INSTRUCT), rollouts.read_open_instruct),
-    "TRL": (frozenset(rollouts.TRL), rollouts.read_trl),
+READERS: dict[str, tuple[set[str], Callable[[list[Path], str | None], Reading]]] = {
+    "rlready": ({"problem_id", "verdict", "completion", "gold", "temperature", "sample"}, plain.read_own),
+    "lm-evaluation-harness": ({"doc_id", "doc", "target", "resps", "filtered_resps"}, tools.read_lm_eval),
+    "Inspect": ({"eval", "plan", "version"}, tools.read_inspect),
+    "lighteval": ({"doc", "model_response", "metric"}, tools.read_lighteval),
+    "verl": ({"input", "output", "score", "step"}, tools.read_verl),
+    "open-instruct": ({"prompt_tokens", "response_tokens", "reward", "prompt_idx"}, tools.read_open_instruct),
+    "TRL": (tools.TRL, tools.read_trl),
 }
 
 
@@ -35,10 +40,7 @@ def is_log(place: str) -> bool:
 def load_samples(
     path: str | Path, score: str | None = None, answer_format: str = "boxed", judged: bool = False, repeats: bool = False
 ) -> MeasuredLog:
-    """Reads the log of one candidate; see `load_candidates`.
-
-    Raises InputError if the log is of several candidates, or as `load_candidates`.
-    """
+    """Reads the log of one candidate as `load_candidates`; raises InputError if it is of several."""
     logs = load_candidates(path, score, answer_format, judged, repeats)
     if len(logs) > 1:
         raise InputError(f"{path}: holds the candidates {', '.join(logs)}; load_candidates reads them all")
@@ -80,17 +82,16 @@ def find_files(path: Path) -> dict[Path, str]:
         return {path: _find_kind(path)}
     if not path.is_dir():
         raise InputError(f"{path}: no such file or folder")
-    inside = [file for file in sorted(path.rglob("*")) if file.is_file() and find_suffix(file) in SUFFIXES]
     kinds = {}
-    for file in inside:
+    for file in sorted(path.rglob("*")):
         # Beside its samples a tool writes summaries and settings.
-        if file.name.startswith((".", "_", "results_")) or "__MACOSX" in file.parts:
-            continue
-        try:
-            kinds[file] = _find_kind(file)
-        except InputError:
-            if file.suffix != ".json":
-                raise
+        aside = file.name.startswith((".", "_", "results_")) or "__MACOSX" in file.parts
+        if file.is_file() and find_suffix(file) in SUFFIXES and not aside:
+            try:
+                kinds[file] = _find_kind(file)
+            except InputError:
+                if file.suffix != ".json":
+                    raise
     if not kinds:
         raise InputError(f"{path}: holds no log that is recognised ({', '.join(SUFFIXES)})")
     return kinds
@@ -100,15 +101,13 @@ def _find_kind(file: Path) -> str:
     """Returns the tool whose log a file is, by its first row."""
     if find_suffix(file) == ".eval":
         return "Inspect"
-    _, first = next(read_rows(file), (None, None))
-    if first is None:
-        raise InputError(f"{file}: is empty")
-    for kind, (keys, _) in READERS.items():
-        if keys <= first.keys():
-            return kind
-    if plain.is_plain(first):
-        return PLAIN
-    raise InputError(f"{file}: rows with {', '.join(list(first)[:12])} are of no known tool; a plain row has {plain.EXPECTED}")
+    for _, first in read_rows(file):
+        kinds = [kind for kind, (keys, _) in READERS.items() if keys <= first.keys()]
+        if kinds or plain.is_plain(first):
+            return next(iter(kinds), PLAIN)
+        shown = ", ".join(list(first)[:12])
+        raise InputError(f"{file}: rows with {shown} are of no known tool; a plain row has {plain.EXPECTED}")
+    raise InputError(f"{file}: is empty")
 
 
 def name_log(path: str | Path) -> str:
@@ -117,3 +116,40 @@ def name_log(path: str | Path) -> str:
     for suffix in (*COMPRESSED, *SUFFIXES):
         name = name.removesuffix(suffix)
     return name
+
+
+@dataclass(frozen=True)
+class FoundLog:
+    """A log that was read, with the loss that belongs to it; None: unknown."""
+
+    source: LogSource  # pinned
+    log: MeasuredLog
+    loss: MeasuredLoss | None
+
+    def describe(self) -> str:
+        """Returns where it is and what was read of it in one line."""
+        loss = [f"loss {self.loss.value:.3f} ({self.loss.kind})"] if self.loss else []
+        return "; ".join([f"{self.source.location} ({self.source.digest})", self.log.describe(), *loss])
+
+
+def find_log(source: LogSource) -> FoundLog:
+    """Reads a log, from a file, a folder or a URL, and its loss.
+
+    Raises InputError if one cannot be read, has changed since plan pinned it, or the log is of several candidates and
+    `source.name` is none of them.
+    """
+    has_file = source.loss and not is_number(source.loss)
+    with fetch(source.location) as path, fetch(source.loss) if has_file else nullcontext(source.loss) as loss:
+        digest = hashlib.sha256(source.loss.encode())
+        for place in (*find_files(path), *filter(Path.is_file, [Path(loss)])):
+            with place.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+        logs = load_candidates(path, source.score, source.answer_format, source.judged, source.repeats)
+        found = read_loss(str(loss)) if loss else None
+    pinned = replace(source, digest=digest.hexdigest()[:16])
+    if source.digest and pinned != source:
+        raise InputError(f"{source.location} has changed since plan read it; start the run again")
+    if len(logs) > 1 and source.name not in logs:
+        raise InputError(f"{source.location}: holds the candidates {', '.join(logs)}; name one of them (name:)")
+    log = logs[source.name] if len(logs) > 1 else next(iter(logs.values()))
+    return FoundLog(pinned, replace(log, path=source.location), found)

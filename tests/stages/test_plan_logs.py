@@ -10,8 +10,8 @@ from helpers.laptop import laptop
 from rlready.config import read_settings
 from rlready.config.recipes import load_recipe
 from rlready.errors import InputError
-from rlready.measured.comparable import find_problems, select
 from rlready.measured.read import load_samples
+from rlready.measured.sweep import find_problems, select
 from rlready.records.candidate import Candidate
 from rlready.records.serialization import from_json, to_json
 from rlready.run.kfp.limits import check_paths

@@ -12,9 +12,9 @@ import yaml
 from rlready.config import Base, Experiment
 from rlready.data.registry import Use
 from rlready.errors import InputError, Unreachable, error_context
-from rlready.measured.comparable import align, compare_settings, find_problems, list_unknown
 from rlready.measured.loss import is_one_kind
-from rlready.measured.source import FoundLog, find_log
+from rlready.measured.read import FoundLog, find_log
+from rlready.measured.sweep import align, compare_settings, find_problems, list_unknown
 from rlready.models.architecture import Architecture, Shape, inspect_architecture, read_shape
 from rlready.models.load import (
     ADAPTERS,

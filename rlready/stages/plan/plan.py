@@ -13,7 +13,7 @@ from typing import Any
 from rlready.analysis.format import count
 from rlready.config import STAGE_READS, Experiment, parse_parameters, write_settings
 from rlready.errors import InputError, Unreachable, error_context
-from rlready.measured.source import FoundLog
+from rlready.measured.read import FoundLog
 from rlready.models.architecture import Shape
 from rlready.models.remote import is_url
 from rlready.models.weights import MOST_READ

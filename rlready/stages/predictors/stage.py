@@ -4,18 +4,16 @@ import dataclasses
 import hashlib
 import json
 from pathlib import Path
-from typing import Any
 
 import pyarrow.parquet as pq
 
 from rlready.config import read_settings
 from rlready.evaluation.samples import FILE
 from rlready.evaluation.suite import list_groups
-from rlready.measured.comparable import select
-from rlready.measured.source import find_log
-from rlready.measured.sweep import digest_problems, list_links, make_record
-from rlready.records.candidate import Candidate, LogSource
-from rlready.records.outcome import Outcome, PredictorsRecord, is_baseline
+from rlready.measured.read import find_log
+from rlready.measured.sweep import digest_problems, list_links, make_record, select
+from rlready.records.candidate import Candidate
+from rlready.records.outcome import Outcome, is_baseline
 from rlready.records.serialization import from_json, read_record, write_atomically, write_record
 from rlready.tracking.log import log_outcome, log_samples
 from rlready.training.checkpoints import identify_data
@@ -27,14 +25,17 @@ def run(
     """Measures one checkpoint, writes samples and outcome, and returns its headline figures."""
     chosen, so_far, out = from_json(Candidate, candidate), read_record(Outcome, before), Path(samples)
     if chosen.log:
-        record, links, measurement = count_log(chosen.log, Path(data))
+        found, problems = find_log(chosen.log), Path(data) / "predictors.parquet"
+        rows = pq.read_table(problems).to_pylist() if problems.exists() else []
+        # Its problems by id, or those on which others are sampled, if there are any.
+        log = select(found.log, rows or [{"problem_id": problem, "question": ""} for problem in sorted(found.log.problems)])
+        record = dataclasses.replace(make_record(log, found.loss), groups=list_groups(rows) if rows else None)
+        links, measurement = list_links(log), digest_problems(log)
         write_atomically(out / "none.json", '{"samples": "those of the log"}')  # KFP treats a missing output as lost
     else:
         from rlready.stages.predictors.measure import measure  # loads torch
 
-        given = read_settings(settings)
-        gate = getattr(given, "gate", None)
-        record = measure(chosen, given.predictors, given.sampling, given.samples, gate, Path(data), model, out)
+        record = measure(chosen, read_settings(settings), Path(data), model, out)
         card = json.loads((Path(data) / "card.json").read_text())
         sets = {name: {"rows": entry["rows"], "digest": entry["digest"]} for name, entry in card["sets"].items()}
         used = [*identify_data(Path(data), "heldout", "predictors"), settings, record.engine]
@@ -45,22 +46,6 @@ def run(
     log_outcome(reached)
     if not chosen.log:
         log_samples(chosen, "predictors", out / FILE, is_baseline("predictors", chosen, so_far))
-    return _list_figures(record)
-
-
-def count_log(source: LogSource, data: Path) -> tuple[PredictorsRecord, dict[str, Any], str]:
-    """Counts the log of a candidate: its problems by id, or those on which others are sampled, if there are any.
-
-    Returns the record, where it comes from, and a digest of what it was measured on.
-    """
-    found, problems = find_log(source), data / "predictors.parquet"
-    rows = pq.read_table(problems).to_pylist() if problems.exists() else []
-    log = select(found.log, rows or [{"problem_id": problem, "question": ""} for problem in sorted(found.log.problems)])
-    record = dataclasses.replace(make_record(log, found.loss), groups=list_groups(rows) if rows else None)
-    return record, list_links(log), digest_problems(log)
-
-
-def _list_figures(record: PredictorsRecord) -> dict[str, float | None]:
     figures: dict[str, float | None] = {f"pass_at_{k}": value for k, value in record.curve}
     figures |= {"generalization_loss": record.generalization_loss, "greedy_pass_at_1": record.greedy_pass_at_1}
     if record.sequence:
