@@ -16,9 +16,8 @@ from rlready.config import find_faults, parse_parameters
 from rlready.config.recipes import parse_overrides
 from rlready.data.registry import find_benchmarks, get_mirror
 from rlready.errors import InputError, error_context
-from rlready.evaluation.evaluate import describe_results, evaluate, list_metrics
+from rlready.evaluation.evaluate import describe_results, evaluate, list_metrics, plan_evaluation
 from rlready.evaluation.parts import EvaluationProgress
-from rlready.evaluation.plan import plan_evaluation
 from rlready.run.local import run_locks, storage
 from rlready.runtime.events import show_clock
 from rlready.tracking.log import log_evaluation

@@ -1,25 +1,113 @@
-"""Evaluates a model on benchmarks, keeps every sample, and resumes after an interruption."""
+"""Evaluates a model on benchmarks: checks everything before it is loaded, keeps every sample, resumes after an interruption."""
 
 import dataclasses
+import hashlib
 import json
+import re
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from rlready.config import Sampling
-from rlready.errors import InputError
-from rlready.evaluation.parts import EvaluationProgress, find_progress, list_parts, sample_problems
-from rlready.evaluation.plan import Evaluation
-from rlready.evaluation.samples import FILE, join_parts
+from rlready.data.problems import read_benchmark
+from rlready.data.registry import BUILTIN, Source
+from rlready.data.sources import examine
+from rlready.errors import InputError, error_context
+from rlready.evaluation.parts import EvaluationProgress, count_completions, count_kept, list_parts, sample_problems
+from rlready.evaluation.samples import FILE, FORM, join_parts
+from rlready.evaluation.score import count_samples, share_unknown
 from rlready.evaluation.suite import BenchmarkScore, SuiteScore, average, score_suite
-from rlready.evaluation.tally import count_samples, share_unknown
-from rlready.models.load import find_model, takes_pictures, write_pointer
+from rlready.models.load import choose_precision, find_model, takes_pictures, write_pointer
+from rlready.models.prompts import INSTRUCTIONS, choose_prompt
 from rlready.records.candidate import BaseModel
 from rlready.records.serialization import write_atomically
-from rlready.sampling.choose import open_engine
+from rlready.sampling.choose import choose_for, open_engine
 from rlready.sampling.engine import Draw, Engine
+from rlready.verifier import find_format, find_origin
 
 PARTS = "parts"  # folder of an evaluation's samples as they are drawn
+
+
+@dataclass(frozen=True)
+class BenchmarkData:
+    """The problems of a benchmark."""
+
+    name: str  # in the results
+    revision: str  # digest of its file, or hub commit
+    problems: list[dict]
+    left_out: Counter  # rows, by reason
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A model and the benchmarks to evaluate it on; equal evaluations draw equal samples."""
+
+    model: str  # folder, hub id or builtin name
+    digest: str  # hub commit, or digest of the folder
+    benchmarks: list[BenchmarkData]
+    samples: int  # per problem at temperature 1; 0: greedy only
+    sampling: Sampling
+    engine: str  # the one that samples here; auto may choose another one elsewhere
+    precision: str
+
+    def describe(self) -> dict:
+        """Returns everything that the samples depend on, as JSON values."""
+        rows = [row for benchmark in self.benchmarks for row in benchmark.problems]
+        prompts, origins = {choose_prompt(row) for row in rows}, map(find_origin, {row["format"] for row in rows})
+        plugged = {origin.name: origin.release for origin in origins if origin.digest}
+        return {
+            "form": FORM,
+            "model": self.model,
+            "digest": self.digest,
+            "samples": self.samples,
+            "sampling": dataclasses.asdict(self.sampling) | {"engine": self.engine},
+            "precision": self.precision,
+            "temperatures": [0.0, 1.0] if self.samples else [0.0],
+            "prompts": {name: INSTRUCTIONS.get(name, name) for name in sorted(prompts)},
+            "benchmarks": {
+                b.name: {"revision": b.revision, "problems": len(b.problems), "digest": _digest(b.problems)}
+                for b in self.benchmarks
+            },
+        } | ({"formats": plugged} if plugged else {})
+
+    @property
+    def name(self) -> str:
+        """Name of its folder: that of the model, and a digest of everything that the samples depend on."""
+        model = re.sub(r"[^A-Za-z0-9_.-]", "-", Path(self.model).name)
+        return f"{model}-{_digest(self.describe())[:8]}"
+
+
+def plan_evaluation(
+    model: str, revision: str, benchmarks: list[Source], samples: int, limit: int, sampling: Sampling
+) -> Evaluation:
+    """Reads the benchmarks and checks everything before the model is loaded.
+
+    `model` is a folder, hub id or builtin name with its hub revision; `samples` of 0 is greedy only; `limit` is the maximum
+    number of problems per benchmark, the first ones, and 0 all. Raises InputError if the model or a benchmark cannot be read,
+    or a number is out of range.
+    """
+    if samples < 0 or limit < 0:
+        raise InputError(f"--samples and --limit must be 0 or more, got {samples} and {limit}")
+    with error_context("--model"):
+        base = find_model(model, revision)
+    pictures, read = takes_pictures(base), []
+    for source in benchmarks:
+        if source.name in BUILTIN and not limit:
+            raise InputError(f"{source.name} is infinite; give a number of problems with --limit")
+        if source.format:
+            find_format(source.format).find_prompt()  # raises, before any row is read, if it cannot be loaded
+        found = "" if source.name in BUILTIN else examine(source, 0, parse=False).digest
+        source = dataclasses.replace(source, pictures="image" in source.columns and pictures)
+        problems, left_out = read_benchmark(source, "" if source.path else found, limit)
+        read.append(BenchmarkData(source.benchmark, found, problems, left_out))
+    engine = "transformers" if pictures else choose_for(base, sampling)[0]
+    return Evaluation(base.location, base.revision or base.digest, read, samples, sampling, engine, choose_precision())
+
+
+def _digest(value: object) -> str:
+    text = json.dumps(value, sort_keys=True, default=lambda picture: hashlib.sha256(picture).hexdigest())
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
@@ -42,18 +130,18 @@ def evaluate(evaluation: Evaluation, out: Path, report: Callable[[EvaluationProg
     problems = [row | {"benchmark": benchmark.name} for benchmark in evaluation.benchmarks for row in benchmark.problems]
     draws = [Draw.greedily(evaluation.sampling)]
     draws += [Draw.at_random(evaluation.sampling, evaluation.samples)] if evaluation.samples else []
-    progress = find_progress(out / PARTS, problems, draws)
-    if progress.done < progress.total:
+    total, kept = count_completions(problems, draws), count_kept(out / PARTS, draws)
+    if kept < total:
         base = find_model(evaluation.model, evaluation.digest)
         write_pointer(out / "model", base)
         with _open_engine(base, str(out / "model"), evaluation.sampling) as engine:
-            sample_problems(engine, problems, draws, out / PARTS, report)
+            sample_problems(engine, problems, draws, out / PARTS, EvaluationProgress(total, report=report))
     parts = [[part for part, _ in list_parts(out / PARTS, draw)] for draw in draws]
     join_parts([part for some in parts for part in some], out / FILE)
     tallies = [count_samples(some, draw.samples) for some, draw in zip(parts, draws, strict=True)]
     counts = tallies[-1].correct, tallies[0].correct
     scores = score_suite(problems, evaluation.samples, *counts, share_unknown(*tallies))
-    results = Results(scores, average(scores), progress.total - progress.kept)
+    results = Results(scores, average(scores), total - kept)
     written = {
         "evaluation": evaluation.describe(),
         "left_out": {benchmark.name: dict(benchmark.left_out) for benchmark in evaluation.benchmarks},

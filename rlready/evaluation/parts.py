@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from rlready.evaluation.samples import list_rows, read_seconds, write_part
-from rlready.evaluation.score import score_problems
+from rlready.evaluation.samples import LONGEST_ANSWER, VERDICTS, read_seconds, write_part
+from rlready.evaluation.score import Scored, score_problems
 from rlready.models.load import digest_folder
 from rlready.records.candidate import Candidate
 from rlready.records.serialization import identify_work
@@ -31,13 +31,30 @@ MOST_TOKENS = 4 << 20  # of a part, which is in memory until it is written
 
 @dataclass
 class EvaluationProgress:
-    """Progress of sampling, in completions."""
+    """Progress of sampling, in completions, over one or several sets of problems."""
 
     total: int
-    kept: int  # in the folder before
-    done: int
+    kept: int = 0  # in the folders before
+    done: int = 0
     benchmark: str = ""  # being sampled
     tokens: int = 0  # of this process
+    report: Callable[["EvaluationProgress"], None] = lambda progress: None
+
+    @classmethod
+    def of_stage(cls, stage: str, candidate: Candidate, completions: int) -> "EvaluationProgress":
+        """Returns the progress of a candidate's stage, which is reported as such."""
+        reporter = Progress(stage, candidate.candidate_id, completions)
+        return cls(completions, report=lambda progress: reporter.update(progress.done, progress.tokens))
+
+    def count_call(self) -> OnSampled:
+        """Returns an engine's progress function, which adds the completions and tokens of a call to those before."""
+        done, tokens = self.done, self.tokens
+
+        def count(drawn: int, drawn_tokens: int) -> None:
+            self.done, self.tokens = done + drawn, tokens + drawn_tokens
+            self.report(self)
+
+        return count
 
 
 @contextlib.contextmanager
@@ -59,10 +76,9 @@ def open_parts(
         yield folder, read_seconds(sorted(folder.glob("*.parquet")))[0]
 
 
-def find_progress(folder: Path, problems: Sequence[dict], draws: Sequence[Draw]) -> EvaluationProgress:
-    """Returns how far sampling is by the parts in a folder."""
-    kept = sum(draw.samples * count for draw in draws for _, count in list_parts(folder, draw))
-    return EvaluationProgress(count_completions(problems, draws), kept, kept)
+def count_kept(folder: Path, draws: Sequence[Draw]) -> int:
+    """Returns how many completions of some draws the parts in a folder have."""
+    return sum(draw.samples * count for draw in draws for _, count in list_parts(folder, draw))
 
 
 def count_completions(problems: Sequence[dict], draws: Sequence[Draw]) -> int:
@@ -70,34 +86,18 @@ def count_completions(problems: Sequence[dict], draws: Sequence[Draw]) -> int:
     return len(problems) * sum(draw.samples for draw in draws)
 
 
-class SetsProgress:
-    """Reports the progress of a candidate's stage over one or several sets of problems, sampled one after another."""
-
-    def __init__(self, stage: str, candidate: Candidate, completions: int):
-        self.reporter = Progress(stage, candidate.candidate_id, completions)  # of all sets
-        self.done = self.tokens = self.counted = 0
-
-    def __call__(self, progress: EvaluationProgress) -> None:
-        """Reports the progress of the current set."""
-        self.counted = progress.tokens
-        self.reporter.update(self.done + progress.done, self.tokens + progress.tokens)
-
-    def finish(self, completions: int) -> None:
-        """Goes on to the next set."""
-        self.done, self.tokens, self.counted = self.done + completions, self.tokens + self.counted, 0
-
-
 def sample_problems(
-    engine: Engine, problems: Sequence[dict], draws: Sequence[Draw], folder: Path, report: Callable[[EvaluationProgress], None]
+    engine: Engine, problems: Sequence[dict], draws: Sequence[Draw], folder: Path, progress: EvaluationProgress
 ) -> list[list[Path]]:
     """Samples the problems of which the folder has no samples yet; returns the parts of each draw in their order.
 
     The problems, rows with problem_id, question, answer and format, are the same in every call; there is a greedy draw, a
     random one, or both. A part has as many problems as should take SECONDS_A_PART at the speed of the part before, at least as
-    many as keep the engine busy, and at most MOST_TOKENS. `report` is called before every part, and whenever some completions
-    are done.
+    many as keep the engine busy, and at most MOST_TOKENS. The progress is reported before every part, and whenever some
+    completions are done.
     """
-    progress = find_progress(folder, problems, draws)
+    kept = count_kept(folder, draws)
+    progress.kept, progress.done = progress.kept + kept, progress.done + kept
     for draw in draws:
         first = sum(count for _, count in list_parts(folder, draw))
         size = least = engine.count_fill(draw.samples)
@@ -105,8 +105,8 @@ def sample_problems(
         while first < len(problems):
             some = problems[first : first + size]
             progress.benchmark = some[0].get("benchmark") or ""
-            report(progress)
-            seconds = sample_part(_name_part(folder, draw, first), engine, some, draw, _add_to(progress, report))
+            progress.report(progress)
+            seconds = sample_part(_name_part(folder, draw, first), engine, some, draw, progress.count_call())
             first += len(some)
             size = min(most, max(least, choose_size(len(some), seconds)))
     return [[part for part, _ in list_parts(folder, draw)] for draw in draws]
@@ -134,15 +134,35 @@ def sample_part(
     return seconds
 
 
-def _add_to(progress: EvaluationProgress, report: Callable[[EvaluationProgress], None]) -> OnSampled:
-    """Returns an engine's progress function, which adds the completions and tokens of a call to those before."""
-    done, tokens = progress.done, progress.tokens
-
-    def count(drawn: int, drawn_tokens: int) -> None:
-        progress.done, progress.tokens = done + drawn, tokens + drawn_tokens
-        report(progress)
-
-    return count
+def list_rows(
+    engine: Engine, problems: Sequence[dict], draw: Draw, scored: Scored, draws: Sequence[int] | None = None, first: int = 0
+) -> Iterator[dict]:
+    """Yields a row of PART for every completion; for the arguments see `sample_part`."""
+    numbers: Sequence[int | None] = draws or [None] * len(problems)
+    for problem, number, completions, judgements in zip(problems, numbers, scored.completions, scored.judgements, strict=True):
+        prompt = engine.show(problem)
+        for sample, (completion, judgement) in enumerate(zip(completions, judgements, strict=True), first):
+            yield {
+                "benchmark": problem.get("benchmark") or "",
+                "subject": problem.get("subject"),
+                "problem_id": problem["problem_id"],
+                "prompt": prompt,
+                "gold": problem["answer"],
+                "temperature": float(draw.temperature),
+                "seed": draw.seed,
+                "draw": number,
+                "sample": sample,
+                "completion": completion.text,
+                "answer": judgement.answer and judgement.answer[:LONGEST_ANSWER],
+                "verdict": VERDICTS[judgement.right],
+                "trouble": judgement.trouble,
+                "tokens": len(completion.ids),
+                "finished": completion.finished,
+                "engine": engine.identity,
+                "logprob": completion.logprob,
+                "compared": judgement.reference,
+                "checks": judgement.checks,
+            }
 
 
 def list_parts(folder: Path, draw: Draw) -> Iterator[tuple[Path, int]]:

@@ -6,15 +6,14 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from rlready.errors import InputError
 from rlready.escape import shorten
-from rlready.evaluation.score import Scored
 from rlready.records.outcome import Excerpt, KeptSamples
-from rlready.sampling.engine import Draw, Engine
 
 FILE = "samples.parquet"
 FORM = 2  # of the file; the first had `right` instead of `verdict`, and neither draw nor trouble
@@ -50,37 +49,6 @@ ROWS_AT_ONCE = 256  # read as Python values
 SECONDS = "seconds", "verifier_seconds"  # in a part's metadata
 
 
-def list_rows(
-    engine: Engine, problems: Sequence[dict], draw: Draw, scored: Scored, draws: Sequence[int] | None = None, first: int = 0
-) -> Iterator[dict]:
-    """Yields a row of PART for every completion; for the arguments see `parts.sample_part`."""
-    numbers: Sequence[int | None] = draws or [None] * len(problems)
-    for problem, number, completions, judgements in zip(problems, numbers, scored.completions, scored.judgements, strict=True):
-        prompt = engine.show(problem)
-        for sample, (completion, judgement) in enumerate(zip(completions, judgements, strict=True), first):
-            yield {
-                "benchmark": problem.get("benchmark") or "",
-                "subject": problem.get("subject"),
-                "problem_id": problem["problem_id"],
-                "prompt": prompt,
-                "gold": problem["answer"],
-                "temperature": float(draw.temperature),
-                "seed": draw.seed,
-                "draw": number,
-                "sample": sample,
-                "completion": completion.text,
-                "answer": judgement.answer and judgement.answer[:LONGEST_ANSWER],
-                "verdict": VERDICTS[judgement.right],
-                "trouble": judgement.trouble,
-                "tokens": len(completion.ids),
-                "finished": completion.finished,
-                "engine": engine.identity,
-                "logprob": completion.logprob,
-                "compared": judgement.reference,
-                "checks": judgement.checks,
-            }
-
-
 def write_part(path: Path, rows: Iterable[dict], seconds: float, verifier_seconds: float) -> None:
     """Writes rows of PART, with how long sampling and judging took, as a file that appears only when it is complete."""
     spent = dict(zip(SECONDS, map(str, (seconds, verifier_seconds)), strict=True))
@@ -97,10 +65,7 @@ def read_seconds(parts: Sequence[Path]) -> tuple[float, float]:
 
 
 def read_rows(files: Sequence[Path], columns: Sequence[str]) -> Iterator[dict]:
-    """Yields these columns of the rows of sample files of either form, without reading whole files into memory.
-
-    Raises InputError if a file is missing, or holds no samples.
-    """
+    """Yields these columns of sample files of either form, a few rows in memory; raises InputError if a file has none."""
     for file in files:
         try:
             # Pre-buffering would read the whole file into memory.
@@ -121,14 +86,14 @@ def join_parts(parts: Sequence[Path], out: Path, most_text: int | None = None) -
     At most `most_text` bytes of completions are kept, before compression; None: all. The first samples of every problem take
     precedence, so that each problem keeps some. One part is in memory at a time. Returns how many completions lost their text.
     """
-    whole, room, left = (*_divide(parts, most_text), 0) if most_text is not None else (None, 0, 0)
-    waiting = SAMPLES.empty_table()
+    keep = np.ones(0, bool) if most_text is None else _choose_texts(parts, most_text)
+    waiting, place, left = SAMPLES.empty_table(), SAMPLES.get_field_index("completion"), int((~keep).sum())
     with _appearing(out) as partial, pq.ParquetWriter(partial, SAMPLES, compression="zstd") as writer:
         for part in parts:
             table = pq.read_table(part, columns=SAMPLES.names).replace_schema_metadata(None)
-            if whole is not None:
-                table, room, lost = _drop_texts(table, whole, room)
-                left += lost
+            if most_text is not None:
+                texts = pc.if_else(pa.array(keep[: len(table)]), table["completion"], pa.scalar(None, pa.string()))
+                table, keep = table.set_column(place, SAMPLES.field(place), texts), keep[len(table) :]
             waiting = pa.concat_tables([waiting, table]).combine_chunks()
             ready = len(waiting) - len(waiting) % ROWS_A_GROUP
             if ready:
@@ -138,33 +103,18 @@ def join_parts(parts: Sequence[Path], out: Path, most_text: int | None = None) -
     return left
 
 
-def _divide(parts: Sequence[Path], most_text: int) -> tuple[int, int]:
-    """Returns how many samples of each problem keep their text, and the bytes left for some of the next."""
-    sizes: Counter[int] = Counter()
-    for part in parts:
-        table = pq.read_table(part, columns=["sample", "completion"])
-        lengths = pa.table({"sample": table["sample"], "bytes": _measure(table)})
-        for row in lengths.group_by("sample").aggregate([("bytes", "sum")]).to_pylist():
-            sizes[row["sample"]] += row["bytes_sum"] or 0
-    whole = 0
-    while whole in sizes and sizes[whole] <= most_text:
-        most_text, whole = most_text - sizes[whole], whole + 1
-    return whole, most_text
-
-
-def _drop_texts(table: pa.Table, whole: int, room: int) -> tuple[pa.Table, int, int]:
-    """Returns rows without the texts beyond the limit, the bytes then left, and how many texts were dropped."""
-    keep: list[bool] = []
-    for sample, size in zip(table["sample"].to_pylist(), _measure(table).to_pylist(), strict=True):
-        keep.append(sample < whole or (sample == whole and size <= room))
-        room -= size if sample == whole and keep[-1] else 0
-    texts = pc.if_else(pa.array(keep), table["completion"], pa.scalar(None, pa.string()))
-    place = SAMPLES.get_field_index("completion")
-    return table.set_column(place, SAMPLES.field(place), texts), room, keep.count(False)
-
-
-def _measure(table: pa.Table) -> pa.ChunkedArray:
-    return pc.binary_length(table["completion"])  # bytes of UTF-8
+def _choose_texts(parts: Sequence[Path], most_text: int) -> np.ndarray:
+    """Returns for each row of the parts whether its text is kept: all first samples, then all second ones, while they fit."""
+    tables = (pq.read_table(part, columns=["sample", "completion"]) for part in parts)
+    columns = [(table["sample"].to_numpy(), pc.binary_length(table["completion"]).to_numpy()) for table in tables]
+    samples, sizes = map(np.concatenate, zip(*columns, strict=True))  # of each row: its sample's number, its bytes of UTF-8
+    ends = np.bincount(samples, sizes).cumsum()
+    whole = int(np.searchsorted(ends, most_text, side="right"))  # of each problem, this many samples are kept
+    keep, room = samples < whole, most_text - (ends[whole - 1] if whole else 0)
+    for row in np.flatnonzero(samples == whole):  # and of some the next
+        if sizes[row] <= room:
+            keep[row], room = True, room - sizes[row]
+    return keep
 
 
 @contextlib.contextmanager

@@ -54,14 +54,10 @@ def score_benchmark(
         whole = estimate_curve(correct, samples)
         for k in (2**power for power in range(samples.bit_length())):
             curve.append([k, float(whole[:, k - 1].mean()), *estimate_interval(whole[:, k - 1], groups=groups)])
-    by_subject: dict[str, list[int]] = {}
-    for number, row in enumerate(problems):
-        if row.get("subject"):
-            by_subject.setdefault(row["subject"], []).append(number)
     subjects = []
-    for name, some in sorted(by_subject.items()):
+    for name, some in sorted(_group_by(problems, "subject").items()):
         error = estimate_standard_error(shares[some], groups and [groups[n] for n in some])
-        subjects.append([name, len(some), float(shares[some].mean()), error])
+        subjects += [[name, len(some), float(shares[some].mean()), error]] if name else []
     return BenchmarkScore(
         benchmark=benchmark,
         problems=len(problems),
@@ -85,20 +81,20 @@ def score_suite(
 
     The arguments are those of `score_benchmark`, with `benchmark` in the rows and `unknown` for each problem.
     """
-    rows: dict[str, list[int]] = {}
-    for number, problem in enumerate(problems):
-        rows.setdefault(problem.get("benchmark", ""), []).append(number)
-    return [
-        score_benchmark(
-            name,
-            [problems[n] for n in numbers],
-            samples,
-            [correct[n] for n in numbers],
-            [greedy[n] for n in numbers],
-            sum(unknown[n] for n in numbers) / len(numbers),
-        )
-        for name, numbers in rows.items()
-    ]
+    scores = []
+    for name, numbers in _group_by(problems, "benchmark").items():
+        rows, share = [problems[n] for n in numbers], sum(unknown[n] for n in numbers) / len(numbers)
+        right, greedily = ([counts[n] for n in numbers] for counts in (correct, greedy))
+        scores.append(score_benchmark(name, rows, samples, right, greedily, share))
+    return scores
+
+
+def _group_by(problems: Sequence[dict], key: str) -> dict[str, list[int]]:
+    """Returns the places of the problems with each value of a column, in their order; empty if it has none."""
+    places: dict[str, list[int]] = {}
+    for place, problem in enumerate(problems):
+        places.setdefault(problem.get(key) or "", []).append(place)
+    return places
 
 
 def record_scores(

@@ -20,12 +20,11 @@ from rlready.cli.evaluate import describe_speed
 from rlready.config import Sampling
 from rlready.data.registry import Source, find_benchmarks
 from rlready.errors import InputError
-from rlready.evaluation.evaluate import Results, describe_results, evaluate
+from rlready.evaluation.evaluate import Results, describe_results, evaluate, plan_evaluation
 from rlready.evaluation.parts import EvaluationProgress, choose_size
-from rlready.evaluation.plan import plan_evaluation
 from rlready.evaluation.samples import PART, write_part
+from rlready.evaluation.score import count_samples, share_unknown
 from rlready.evaluation.suite import average, score_benchmark, score_suite
-from rlready.evaluation.tally import count_samples, share_unknown
 from rlready.list_machine.problems import write_problem
 from rlready.sampling.engine import Completion, TextEngine
 from rlready.stats.pass_at_k import estimate_pass_at_k

@@ -24,8 +24,7 @@ from rlready.data.pictures import MOST_PIXELS, open_picture
 from rlready.data.problems import read_benchmark, read_problem
 from rlready.data.registry import find_source, read_registry
 from rlready.errors import InputError
-from rlready.evaluation.evaluate import describe_results, evaluate
-from rlready.evaluation.plan import plan_evaluation
+from rlready.evaluation.evaluate import describe_results, evaluate, plan_evaluation
 from rlready.sampling.engine import Draw
 from rlready.sampling.image_text_engine import ImageTextEngine
 

@@ -16,8 +16,7 @@ from rlready.data.problems import UNNAMED, propose, read_benchmark, read_problem
 from rlready.data.references import ADDED, REWRITTEN, SEVERAL
 from rlready.data.registry import Source, find_source
 from rlready.errors import InputError
-from rlready.evaluation.evaluate import describe_results, evaluate
-from rlready.evaluation.plan import plan_evaluation
+from rlready.evaluation.evaluate import describe_results, evaluate, plan_evaluation
 from rlready.records.outcome import BaseModel
 from rlready.stages.curate.curate import curate
 from rlready.stages.plan.plan import describe_texts

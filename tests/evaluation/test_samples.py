@@ -59,16 +59,7 @@ def measure_here(mode, tiny_model, data, out):
     given = read_settings(write_settings(parse(mode), "benchmark" if mode == "benchmark" else "predictors"))
     if mode == "benchmark":
         return benchmark.measure(CANDIDATE, given, data, str(tiny_model), out)[0]
-    return measure(
-        CANDIDATE,
-        given.predictors,
-        given.sampling,
-        given.samples,
-        getattr(given, "gate", None),
-        data,
-        str(tiny_model),
-        out,
-    )
+    return measure(CANDIDATE, given, data, str(tiny_model), out)
 
 
 def start(mode, tiny_model, data, folder, retries=0):
@@ -233,9 +224,9 @@ MEASURE = """
 import resource, sys
 from pathlib import Path
 from rlready.evaluation.samples import keep_samples
-from rlready.evaluation.parts import sample_problems
+from rlready.evaluation.parts import EvaluationProgress, sample_problems
 from rlready.evaluation.samples import read_rows
-from rlready.evaluation.tally import count_samples
+from rlready.evaluation.score import count_samples
 from rlready.sampling.engine import Completion, Draw, TextEngine
 
 class Loud(TextEngine):
@@ -248,7 +239,7 @@ class Loud(TextEngine):
 
 problems = [{"problem_id": f"{n:03}", "question": "q" * 500, "answer": "a", "format": "word"} for n in range(int(sys.argv[1]))]
 folder, samples = Path(sys.argv[2]), int(sys.argv[3])
-((*parts,),) = sample_problems(Loud(), problems, [Draw(samples, 4096)], folder, lambda progress: None)
+((*parts,),) = sample_problems(Loud(), problems, [Draw(samples, 4096)], folder, EvaluationProgress(len(problems) * samples))
 tally = count_samples(parts, samples)
 kept = keep_samples(parts, folder / "out", 10_000)
 assert tally.correct == [samples] * len(problems) and kept.without_text == 0

@@ -3,9 +3,17 @@
 import numpy as np
 import pytest
 
-from rlready.evaluation.samples import list_rows, write_part
-from rlready.evaluation.score import Scored, count_false_positives, estimate_false_positives, find_control
-from rlready.evaluation.tally import SampleTally, count_samples, share_unknown
+from rlready.evaluation.parts import list_rows
+from rlready.evaluation.samples import write_part
+from rlready.evaluation.score import (
+    SampleTally,
+    Scored,
+    count_false_positives,
+    count_samples,
+    estimate_false_positives,
+    find_control,
+    share_unknown,
+)
 from rlready.records.outcome import FalsePositives
 from rlready.sampling.engine import Completion, Draw, TextEngine, ignore_progress
 from rlready.stats.intervals import bound_share

@@ -191,10 +191,9 @@ def test_stop_strings_cut_what_is_drawn_without_them(model, stop):
 @pytest.mark.parametrize("mode", ["fixed", "sequential"])
 def test_two_processes_measure_what_one_does(open_pair, model, data, mode, tmp_path):
     def run(replicas):
-        sampling = Sampling(max_tokens=40, replicas=replicas)
-        settings = Predictors(sampling=mode, samples=4)
-        gate = Gate(k=2, min_pass_at_k=0.5)
-        return strip(measure(CANDIDATE, settings, sampling, Samples(), gate, data, model, tmp_path / str(replicas)))
+        settings = {"predictors": Predictors(sampling=mode, samples=4), "gate": Gate(k=2, min_pass_at_k=0.5)}
+        given = SimpleNamespace(**settings, sampling=Sampling(max_tokens=40, replicas=replicas), samples=Samples())
+        return strip(measure(CANDIDATE, given, data, model, tmp_path / str(replicas)))
 
     one = run(1)
     assert run(2) == one

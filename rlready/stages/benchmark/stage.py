@@ -5,7 +5,7 @@ import dataclasses
 import itertools
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,10 +13,10 @@ from types import SimpleNamespace
 import pyarrow.parquet as pq
 
 from rlready.config import read_settings
-from rlready.evaluation.parts import SetsProgress, count_completions, open_parts, sample_problems
+from rlready.evaluation.parts import EvaluationProgress, count_completions, open_parts, sample_problems
 from rlready.evaluation.samples import FILE, keep_samples
+from rlready.evaluation.score import count_samples, share_unknown
 from rlready.evaluation.suite import record_pass_at_k, record_scores
-from rlready.evaluation.tally import count_samples, share_unknown
 from rlready.models.load import write_pointer
 from rlready.records.candidate import BaseModel, Candidate
 from rlready.records.outcome import BenchmarkRecord, EffectRecord, Outcome, PredictorsRecord
@@ -93,10 +93,21 @@ def measure(
     if covered and asked.exists():
         more = [(pq.read_table(asked).to_pylist(), [Draw.at_random(given.sampling, covered, candidate.candidate_id)])]
     sizes = [count_completions(*one) for one in [*tasks * bool(start), *tasks, *more]]
-    report = SetsProgress("benchmark", candidate, sum(sizes))
+    progress = EvaluationProgress.of_stage("benchmark", candidate, sum(sizes))
+    spent: list[float] = []  # seconds of what had been sampled before a kill
+
+    def draw(what: str, model: str, tasks: Sequence[tuple[list[dict], list[Draw]]]) -> Iterator[Drawn]:
+        with open_engine(model, given.sampling) as engine:
+            for problems, draws in tasks:
+                work = [what, repr(draws)]  # `what` tells the folders of two models apart, which may be equal
+                parts = open_parts("benchmark", candidate, engine, model, problems, work, out)
+                folder, before = folders.enter_context(parts)
+                spent.append(before)
+                yield Drawn(problems, draws, sample_problems(engine, problems, draws, folder, progress), engine.identity)
+
     with contextlib.ExitStack() as folders:  # until all is done, so that a kill loses no part
-        earlier, spent = draw(folders, candidate, given, "before RL", start, tasks, out, report) if start else ([], 0.0)
-        later, seconds = draw(folders, candidate, given, "", model, tasks + more, out, report)
+        earlier = list(draw("before RL", start, tasks)) if start else []
+        later = list(draw("", model, tasks + more))
         scored, *aside_after = map(score, later[: len(tasks)])
         kept = keep_samples([*itertools.chain(*later[0].parts)], out, given.samples.text_mb)
         effect = None
@@ -104,38 +115,12 @@ def measure(
             before, *aside_before = map(score, earlier)
             effect = EffectRecord(
                 before=before,
-                off_target_before=aside_before[0] if aside_before else None,
-                off_target=aside_after[0] if aside_after else None,
+                off_target_before=next(iter(aside_before), None),
+                off_target=next(iter(aside_after), None),
                 predictors=summarize(later[-1]) if more else None,
             )
-    return dataclasses.replace(scored, kept=kept, seconds=time.time() - begun + spent + seconds, **describe_device()), effect
-
-
-def draw(
-    folders: contextlib.ExitStack,
-    candidate: Candidate,
-    given: SimpleNamespace,
-    what: str,
-    model: str,
-    tasks: Sequence[tuple[list[dict], list[Draw]]],
-    out: Path,
-    report: SetsProgress,
-) -> tuple[list[Drawn], float]:
-    """Samples a model on several sets of problems, into folders that stay until `folders` is closed.
-
-    Returns the samples of each, and the seconds of what had been sampled before a kill. `what` tells the folders of two models
-    apart, which may be equal.
-    """
-    drawn, before = [], 0.0
-    with open_engine(model, given.sampling) as engine:
-        for problems, draws in tasks:
-            work = [what, repr(draws)]
-            folder, spent = folders.enter_context(open_parts("benchmark", candidate, engine, model, problems, work, out))
-            parts = sample_problems(engine, problems, draws, folder, report)
-            report.finish(count_completions(problems, draws))
-            drawn.append(Drawn(problems, draws, parts, engine.identity))
-            before += spent
-    return drawn, before
+    seconds = time.time() - begun + sum(spent)
+    return dataclasses.replace(scored, kept=kept, seconds=seconds, **describe_device()), effect
 
 
 def score(drawn: Drawn) -> BenchmarkRecord:

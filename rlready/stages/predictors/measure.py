@@ -1,39 +1,52 @@
-"""Generalization loss and Pass@k of one checkpoint."""
+"""Generalization loss and Pass@k of one checkpoint: a fixed number of samples per problem, or as many as the gate needs."""
 
 import dataclasses
 import time
+from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import pyarrow.parquet as pq
 
-from rlready.config import Gate, Predictors, Samples, Sampling
 from rlready.data.heldout import digest_completions, encode_heldout
-from rlready.evaluation.parts import open_parts
-from rlready.evaluation.samples import keep_samples
-from rlready.evaluation.suite import list_groups
+from rlready.evaluation.parts import EvaluationProgress, count_completions, open_parts, sample_part, sample_problems
+from rlready.evaluation.samples import RIGHT, keep_samples, read_rows
+from rlready.evaluation.score import CONTROL_SAMPLES, count_false_positives, count_samples, estimate_false_positives, read_texts
+from rlready.evaluation.suite import list_groups, record_pass_at_k
 from rlready.records.candidate import Candidate
-from rlready.records.outcome import LengthQuarter, PredictorsRecord
+from rlready.records.outcome import LengthQuarter, PredictorsRecord, SampleStatistics, SequenceRecord
 from rlready.runtime.devices import describe_device
+from rlready.runtime.events import Progress
 from rlready.sampling.choose import open_engine
+from rlready.sampling.engine import Draw, Engine
 from rlready.sampling.transformers_engine import TransformersEngine
-from rlready.stages.predictors.sample import SamplingJob, sample_fixed, sample_sequentially
 from rlready.stats.generalization_loss import estimate_loss_interval, mean_loss, measure_losses, split_by_length
+from rlready.stats.pass_at_k import correct_curve
+from rlready.stats.sequential import run_sequential
+
+SIDE_BY_SIDE = 16  # problems of the sequential test in one batch; with more, more samples are wasted when it stops
 
 
-def measure(
-    candidate: Candidate,
-    settings: Predictors,
-    sampling: Sampling,
-    samples: Samples,
-    gate: Gate | None,
-    data: Path,
-    model: str,
-    out: Path,
-) -> PredictorsRecord:
+@dataclass(frozen=True)
+class SamplingJob:
+    """What sampling needs: whose samples, the settings of the stage, an open engine, the problems, the folder of the parts."""
+
+    candidate: Candidate
+    given: SimpleNamespace
+    engine: Engine
+    problems: list[dict]
+    folder: Path
+
+    def draw(self, samples: int) -> Draw:
+        """Returns how to draw this many samples, with the candidate's own random numbers."""
+        return Draw.at_random(self.given.sampling, samples, self.candidate.candidate_id)
+
+
+def measure(candidate: Candidate, given: SimpleNamespace, data: Path, model: str, out: Path) -> PredictorsRecord:
     """Measures the predictors of RL's outcome on the held-out examples and predictor problems of curated data.
 
-    The sequential test takes k and threshold from the gate. What `samples` keeps of the completions is written to the folder
-    `out`. Returns a record with the counts, or the sequence, that its figures are computed from.
+    `given` are the settings of the stage; the sequential test takes k and threshold from the gate's. What is kept of the
+    completions is written to the folder `out`. Returns a record with what its figures are computed from.
     """
     begun = time.time()
     embedded = TransformersEngine.load(model)
@@ -41,14 +54,14 @@ def measure(
     heldout = encode_heldout(data, tokenizer)
     losses = measure_losses(embedded.model, heldout, tokenizer.pad_token_id)
     problems = pq.read_table(data / "predictors.parquet").to_pylist()
-    work = [repr(settings), repr(sampling), repr(gate)]
-    sample = sample_sequentially if settings.is_sequential else sample_fixed
+    work = [repr(given.predictors), repr(given.sampling), repr(getattr(given, "gate", None))]
+    sample = sample_sequentially if given.predictors.is_sequential else sample_fixed
     with (
-        open_engine(model, sampling, embedded) as engine,
+        open_engine(model, given.sampling, embedded) as engine,
         open_parts("predictors", candidate, engine, model, problems, work, out) as (folder, spent),
     ):
-        record, parts = sample(SamplingJob(candidate, settings, sampling, gate or Gate(), engine, problems, folder))
-        kept = keep_samples(parts, out, samples.text_mb)
+        record, parts = sample(SamplingJob(candidate, given, engine, problems, folder))
+        kept = keep_samples(parts, out, given.samples.text_mb)
     if losses:
         record = dataclasses.replace(
             record,
@@ -69,3 +82,76 @@ def measure(
         kept=kept,
         **describe_device(),
     )
+
+
+def sample_fixed(job: SamplingJob) -> tuple[PredictorsRecord, list[Path]]:
+    """Draws one greedy answer and n samples of every problem; returns the fields computed from them, and the parts."""
+    samples, problems = job.given.predictors.samples, job.problems
+    draws = [Draw.greedily(job.given.sampling), job.draw(samples)]
+    progress = EvaluationProgress.of_stage("predictors", job.candidate, count_completions(problems, draws))
+    greedily, sampled = sample_problems(job.engine, problems, draws, job.folder, progress)
+    greedy, scored = count_samples(greedily, 1), count_samples(sampled, samples)
+    record = record_pass_at_k(
+        problems,
+        samples,
+        scored.correct,
+        by_products=scored.summarize(),
+        greedy_pass_at_1=sum(greedy.correct) / len(problems),
+        tokens=greedy.tokens + scored.tokens,
+    )
+    texts = read_texts(sampled, samples, CONTROL_SAMPLES)
+    found = estimate_false_positives(count_false_positives(texts, problems), record.groups)
+    whole = correct_curve(record.correct, samples, found.rate)
+    corrected = [] if whole is None else [[k, float(whole[int(k) - 1])] for k, _ in record.curve]
+    return dataclasses.replace(record, corrected=corrected, false_positives=found), greedily + sampled
+
+
+def sample_sequentially(job: SamplingJob) -> tuple[PredictorsRecord, list[Path]]:
+    """Samples until Pass@k is known to lie above or below the gate's threshold, plus one greedy answer of every problem.
+
+    Every draw of a problem gets samples of its own, numbered by the draw, so no sample counts twice. Existing parts are read
+    instead of drawn again, so a resumed test takes the same course. Returns as `sample_fixed` does.
+    """
+    problems, settings, gate = job.problems, job.given.predictors, job.given.gate
+    silent = EvaluationProgress(len(problems))  # the greedy answers are few
+    (first,) = sample_problems(job.engine, problems, [Draw.greedily(job.given.sampling)], job.folder, silent)
+    budget, done, tokens = settings.count_samples(len(problems)), 0, 0
+    sampled: list[Path] = []
+    progress = Progress("predictors", job.candidate.candidate_id, budget)
+
+    def attempt(draws: list[tuple[int, int]], numbers: range) -> list[list[bool]]:
+        nonlocal done, tokens
+        part = job.folder / f"draw-{draws[0][0]}-{numbers.start}.parquet"
+        if not part.exists():
+            rows, drawn = [problems[index] for _, index in draws], [number for number, _ in draws]
+            keys = [f"draw {n} from {numbers.start}: {row['problem_id']}" for n, row in zip(drawn, rows, strict=True)]
+            sample_part(part, job.engine, rows, job.draw(len(numbers)), keys=keys, draws=drawn, first=numbers.start)
+        sampled.append(part)
+        rows = list(read_rows([part], ["verdict", "tokens"]))
+        done, tokens = done + len(rows), tokens + sum(row["tokens"] for row in rows)
+        progress.update(min(done, budget - 1), tokens)
+        right = [RIGHT[row["verdict"]] is True for row in rows]
+        return [right[at : at + len(numbers)] for at in range(0, len(right), len(numbers))]
+
+    result = run_sequential(
+        attempt,
+        problems=len(problems),
+        k=gate.k,
+        threshold=gate.min_pass_at_k,
+        alpha=settings.sequential_alpha,
+        budget=budget,
+        seed=job.given.sampling.seed,
+        batch=SIDE_BY_SIDE,
+    )
+    progress.update(budget, tokens)
+    greedy, statistics = count_samples(first, 1), count_samples(sampled, 1).summarize()
+    seen = dataclasses.asdict(result)
+    low, high = seen.pop("interval")
+    record = PredictorsRecord(
+        sequence=SequenceRecord(gate.k, low, high, gate.min_pass_at_k, **seen),
+        # Only the verifier's: sampling stops at the first right sample, so the others would be biased.
+        by_products=SampleStatistics(**{name: v for name, v in vars(statistics).items() if name.startswith("verifier_")}),
+        greedy_pass_at_1=sum(greedy.correct) / len(problems),
+        tokens=greedy.tokens + tokens,
+    )
+    return record, first + sampled
