@@ -113,11 +113,8 @@ def inspect_architecture(location: dict[str, Any], config: dict, tensors: Tensor
     headers of the weights. Raises InputError if transformers does not know the architecture, its weights are quantised, or the
     tensors are not its own.
     """
-    theta = (config.get("rope_parameters") or {}).get("rope_theta", config.get("rope_theta"))
-    if isinstance(theta, int | float) and theta <= 0:
-        where = location["pretrained_model_name_or_path"]
-        raise InputError(f"{where}: rope_theta is {theta:g}, and must be above 0; correct its config.json")
-    _check_heads(config, location["pretrained_model_name_or_path"])
+    where = location["pretrained_model_name_or_path"]
+    _refuse_sizes(config, where)
     plain = _list_tensors(config)
     # Quantised tensors are of no shape of a plain decoder.
     stored = None if tensors is None else {name: shape if kind in FLOATS else [] for name, (kind, shape) in tensors.items()}
@@ -134,7 +131,7 @@ def inspect_architecture(location: dict[str, Any], config: dict, tensors: Tensor
     with quiet_transformers():
         model = build_empty(known)
         if tensors is not None:
-            _compare(model, known, tensors, location["pretrained_model_name_or_path"])
+            _compare(model, known, tensors, where)
     return Architecture(
         kind=known.model_type,
         vocabulary=known.get_text_config().vocab_size,
@@ -145,18 +142,19 @@ def inspect_architecture(location: dict[str, Any], config: dict, tensors: Tensor
     )
 
 
-def _check_heads(config: dict, where: str) -> None:
-    """Raises InputError if the heads of a plain decoder cannot be computed, which transformers finds when it does."""
-    shape = read_shape(config) if config.get("model_type") in PLAIN else None
-    if not shape or any(type(size) is not int or size < 1 for size in (shape.heads, shape.kv_heads, shape.head_dim)):
-        return
-    if shape.heads % shape.kv_heads:
-        what = f"num_attention_heads {shape.heads} is no multiple of num_key_value_heads {shape.kv_heads}"
-    elif shape.head_dim % 2:
-        what = f"head_dim {shape.head_dim} is odd, and rotary positions turn pairs"
-    else:
-        return
-    raise InputError(f"{where}: {what}; correct its config.json")
+def _refuse_sizes(config: dict, where: str) -> None:
+    """Raises InputError if positions or heads cannot be computed, which transformers finds when it does."""
+    what, shape = "", read_shape(config) if config.get("model_type") in PLAIN else None
+    theta = (config.get("rope_parameters") or {}).get("rope_theta", config.get("rope_theta"))
+    if isinstance(theta, int | float) and theta <= 0:
+        what = f"rope_theta is {theta:g}, and must be above 0"
+    elif shape and all(type(size) is int and size > 0 for size in (shape.heads, shape.kv_heads, shape.head_dim)):
+        if shape.heads % shape.kv_heads:
+            what = f"num_attention_heads {shape.heads} is no multiple of num_key_value_heads {shape.kv_heads}"
+        elif shape.head_dim % 2:
+            what = f"head_dim {shape.head_dim} is odd, and rotary positions turn pairs"
+    if what:
+        raise InputError(f"{where}: {what}; correct its config.json")
 
 
 def _list_tensors(config: dict) -> dict[str, list[int]] | None:
@@ -168,9 +166,9 @@ def _list_tensors(config: dict) -> dict[str, list[int]] | None:
     usual &= type(config.get("rms_norm_eps")) is float and type(config.get("tie_word_embeddings")) is bool
     usual &= (config.get("pad_token_id") or 0) < config.get("vocab_size", 0)
     unusual = ("attention_bias", "mlp_bias", "quantization_config")
-    sizes = [value for value in vars(shape).values() if type(value) is not bool] if shape else []
     if kind not in PLAIN or not usual or not shape or any(config.get(name) for name in unusual):
         return None
+    sizes = [value for value in vars(shape).values() if type(value) is not bool]
     if "num_key_value_heads" not in config or any(type(size) is not int or size < 1 for size in sizes):
         return None
     if shape.hidden % shape.heads:  # which some architectures refuse
@@ -220,10 +218,7 @@ def read_architecture(location: dict[str, Any]):
 
 
 def build_empty(config):
-    """Returns the model that a configuration describes, on the meta device.
-
-    Raises InputError if it is neither a causal language model nor an image-text model.
-    """
+    """Returns the model of a configuration, on the meta device; raises InputError if it cannot be built."""
     import torch
     from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
 
@@ -265,12 +260,11 @@ def check_recurrence(kind: str, recurrent: bool) -> str | None:
     """Returns a note on a recurrent or hybrid architecture, None for any other; raises InputError if only vllm samples it."""
     if kind in OWN_CACHES:
         raise InputError(f"its architecture ({kind}) needs a cache of its own, as only vllm has; set sampling_engine to vllm")
-    if not recurrent:
-        return None
-    return (
+    slow = (
         f"its architecture ({kind}) has layers that keep a state, so the transformers engine copies the cache for every token"
         " and batches only prompts of one length, which is slower; vllm may support it (sampling_engine)"
     )
+    return slow if recurrent else None
 
 
 def count_positions(config) -> tuple[int | None, bool]:

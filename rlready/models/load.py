@@ -87,8 +87,7 @@ def digest_folder(folder: Path) -> str:
 
 def digest_weights(folder: str | Path) -> str:
     """Returns a digest of a model folder's weights, or that of the model that the folder points to."""
-    pointer = Path(folder) / POINTER
-    if pointer.exists():
+    if (pointer := Path(folder) / POINTER).exists():
         return json.loads(pointer.read_text())["digest"]
     weights = _digest_files(sorted(Path(folder).glob("*.safetensors")))
     return hashlib.sha256(b"".join(weights)).hexdigest()[:16]
@@ -111,18 +110,13 @@ def write_pointer(folder: str | Path, model: BaseModel) -> None:
 
 def locate(model: str | Path | BaseModel) -> dict[str, Any]:
     """Returns the arguments of `from_pretrained` for a model folder, a folder with a pointer, or a base model."""
-    if isinstance(model, BaseModel):
-        source = _name_source(BUILTIN.get(model.location, model.location))
-        return source | ({"revision": model.revision} if model.revision else {})
-    pointer = Path(model) / POINTER
-    if pointer.exists():
-        return locate(BaseModel(**json.loads(pointer.read_text())))
-    return _name_source(model)
-
-
-def _name_source(place: str | Path) -> dict[str, Any]:
-    # Without this, transformers asks on the terminal whether it shall run the code that comes with a model.
-    return {"pretrained_model_name_or_path": str(place), "trust_remote_code": False}
+    if not isinstance(model, BaseModel):
+        pointer = Path(model) / POINTER
+        model = BaseModel(**json.loads(pointer.read_text())) if pointer.exists() else BaseModel(str(model), "", "")
+    place = str(BUILTIN.get(model.location, model.location))
+    # Unless told not to, transformers asks on the terminal whether it shall run the code that comes with a model.
+    arguments = {"pretrained_model_name_or_path": place, "trust_remote_code": False}
+    return arguments | ({"revision": model.revision} if model.revision else {})
 
 
 def get_folder(model: str | Path | BaseModel) -> Path:
@@ -147,24 +141,19 @@ def choose_precision() -> str:
     return "bfloat16" if torch.cuda.is_available() else "float32"
 
 
-def load_model(model: str | Path | BaseModel, dtype: str | None = None, **arguments):
-    """Returns the model in evaluation mode.
+def load_model(model: str | Path | BaseModel, dtype: str | None = None, kind: Any = None, **arguments):
+    """Returns the model in evaluation mode, with the class `kind`, by default that of causal language models.
 
     Raises InputError if weights are missing, unexpected, of other shapes or not finite. They get the type `dtype`,
     `choose_precision()` by default; further arguments are those of from_pretrained.
     """
-    from transformers import AutoModelForCausalLM
-
-    return _load(AutoModelForCausalLM, model, dtype, **arguments)
-
-
-def _load(kind, model: str | Path | BaseModel, dtype: str | None = None, **arguments):
     import torch
+    from transformers import AutoModelForCausalLM
     from transformers.utils.logging import disable_progress_bar
 
     disable_progress_bar()
     location = locate(model)
-    loaded, found = kind.from_pretrained(
+    loaded, found = (kind or AutoModelForCausalLM).from_pretrained(
         **location,
         use_safetensors=True,
         ignore_mismatched_sizes=True,
@@ -231,17 +220,14 @@ def takes_pictures(model: BaseModel) -> bool:
 
 
 def load_image_text_model(model: str | Path | BaseModel):
-    """Returns (image-text model in evaluation mode, its processor).
-
-    Raises InputError if the processor needs a package that is not installed.
-    """
+    """Returns (image-text model in evaluation mode, its processor); raises InputError if a package is missing."""
     from transformers import AutoModelForImageTextToText, AutoProcessor
 
     try:
         processor = AutoProcessor.from_pretrained(**locate(model))
     except ImportError as error:
         raise InputError(f"base_model: its processor of pictures needs more packages ({error})") from error
-    return _load(AutoModelForImageTextToText, model), processor
+    return load_model(model, kind=AutoModelForImageTextToText), processor
 
 
 def count_parameters(model: str | Path | BaseModel) -> int | None:

@@ -93,10 +93,9 @@ def refuse_tokens(
 @functools.lru_cache(maxsize=4)
 def find_opening(tokenizer) -> str:
     """Returns what the chat template writes between a question and its answer."""
-    question = "a question"
-    turns = [{"role": "user", "content": question}]
+    turns = [{"role": "user", "content": "a question"}]
     rendered = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
-    return rendered.rpartition(question)[2]
+    return rendered.rpartition("a question")[2]
 
 
 def continue_thought(opening: str, solution: str) -> str:

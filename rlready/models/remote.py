@@ -1,7 +1,8 @@
 """What is on the hub, or at a URL such as s3://bucket/checkpoint: commits, and the files of a model with digest and copies."""
 
+import contextlib
 import hashlib
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 
 from rlready.errors import InputError, Unreachable, one_line
@@ -18,8 +19,7 @@ def is_url(location: str) -> bool:
 def find_commit(kind: str, name: str, revision: str | None) -> str:
     """Returns the commit of a `model` or `dataset` of the hub at a revision.
 
-    Raises Unreachable, with the reason, if the hub could not be asked, and InputError if it is gated, absent, or has no such
-    revision.
+    Raises Unreachable if the hub could not be asked, InputError if it is gated, absent, or has no such revision.
     """
     from huggingface_hub import HfApi
     from huggingface_hub.errors import GatedRepoError, HFValidationError, RepositoryNotFoundError, RevisionNotFoundError
@@ -47,11 +47,10 @@ def digest_remote(url: str) -> tuple[str, list[str]]:
     Raises InputError if the store cannot be reached, or has no such folder.
     """
     files, folder = open_store(url)
-    marks = {}
-    for path, info in _call(url, lambda: files.find(folder, maxdepth=1, detail=True)).items():
-        name = path.rsplit("/", 1)[-1]
-        if name.endswith(LOADED):
-            marks[name] = [info["size"], _call(url, lambda path=path: files.checksum(path))]
+    with _explain(url):
+        found = files.find(folder, maxdepth=1, detail=True).items()
+        sizes = {path: info["size"] for path, info in found if path.endswith(LOADED)}
+        marks = {path.rsplit("/", 1)[-1]: [size, files.checksum(path)] for path, size in sizes.items()}
     if not marks:
         raise InputError(f"{url}: no folder with files of a model ({', '.join(LOADED)})")
     return hashlib.sha256(repr(sorted(marks.items())).encode()).hexdigest()[:16], sorted(marks)
@@ -61,18 +60,17 @@ def copy_remote(url: str, names: list[str], folder: Path) -> None:
     """Copies files of a remote folder; raises InputError if the store cannot be reached."""
     files, place = open_store(url)
     folder.mkdir(parents=True, exist_ok=True)
-    for name in names:
-        _call(url, lambda name=name: files.get_file(f"{place}/{name}", str(folder / name)))
+    with _explain(url):
+        for name in names:
+            files.get_file(f"{place}/{name}", str(folder / name))
 
 
 def copy_all(url: str, folder: Path) -> Path:
-    """Copies a remote file, or folder with all that is in it, into a folder; returns where it is.
-
-    Raises InputError if the store cannot be reached, or has no such thing.
-    """
+    """Copies a remote file, or a folder with all in it, into a folder; returns where it is. Raises as `copy_remote`."""
     files, place = open_store(url)
     target = folder / place.rstrip("/").rsplit("/", 1)[-1]
-    _call(url, lambda: files.get(place, str(target), recursive=True))
+    with _explain(url):
+        files.get(place, str(target), recursive=True)
     return target
 
 
@@ -80,12 +78,14 @@ def open_store(url: str):
     """Returns the file system of a URL, and the path there; raises InputError if it cannot be opened."""
     import fsspec
 
-    return _call(url, lambda: fsspec.core.url_to_fs(url.rstrip("/")))
+    with _explain(url):
+        return fsspec.core.url_to_fs(url.rstrip("/"))
 
 
-def _call(url: str, request: Callable):
+@contextlib.contextmanager
+def _explain(url: str) -> Iterator[None]:
     try:
-        return request()
+        yield
     except Exception as error:  # stores and their clients raise errors of their own
         said = one_line(error)
         raise InputError(f"{url}: cannot be opened ({said}); a copy in a folder works too") from error

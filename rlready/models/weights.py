@@ -3,7 +3,7 @@
 import contextlib
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -92,8 +92,12 @@ def read_header(path: Path, whole: bool = False, kind: str = "") -> Tensors:
             pass
     except SafetensorError as error:
         raise InputError(f"{path}: its header is damaged ({one_line(error)}); copy it again") from error
-    if whole or size <= MOST_READ:
-        _refuse_values(_read_values(path, 8 + length, entries), str(path), kind)
+    for name, entry in entries.items() if whole or size <= MOST_READ else ():
+        if entry["dtype"] in FLOATS and 0 not in entry["shape"]:
+            offset = 8 + length + entry["data_offsets"][0]
+            values = np.memmap(path, FLOATS[entry["dtype"]], "r", offset, tuple(entry["shape"]))
+            values = (values.astype("<u4") << 16).view("<f4") if entry["dtype"] == "BF16" else values
+            _refuse_value(name, values, str(path), kind)
     return {name: (entry["dtype"], entry["shape"]) for name, entry in entries.items()}
 
 
@@ -103,8 +107,11 @@ def refuse_keys(found: dict, where: str) -> None:
     transformers would initialise such weights at random.
     """
     missing, unexpected = sorted(found["missing_keys"]), sorted(found["unexpected_keys"])
-    said = [f"{len(missing)} tensors are missing ({_list(missing)})"] if missing else []
-    said += [f"{len(unexpected)} are of no layer that config.json describes ({_list(unexpected)})"] if unexpected else []
+    said = [
+        f"{len(names)} {what} ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})"
+        for names, what in ((missing, "tensors are missing"), (unexpected, "are of no layer that config.json describes"))
+        if names
+    ]
     said += [
         f"{name} has the shape {list(stored)}, and config.json describes {list(built)}"
         for name, stored, built in sorted(found["mismatched_keys"])[:1]
@@ -154,36 +161,22 @@ def check_adapters(adapters: Tensors, config: dict, base: Tensors, where: str) -
             raise InputError(f"{where}: its adapters of {layer} are for the shape {made}, and the base model {has}; {again}")
 
 
-def _read_values(path: Path, start: int, entries: dict[str, dict]) -> Iterator[tuple[str, np.ndarray]]:
-    for name, entry in entries.items():
-        if entry["dtype"] in FLOATS and 0 not in entry["shape"]:
-            offset = start + entry["data_offsets"][0]
-            values = np.memmap(path, FLOATS[entry["dtype"]], "r", offset, tuple(entry["shape"]))
-            yield name, (values.astype("<u4") << 16).view("<f4") if entry["dtype"] == "BF16" else values
-
-
 def check_numbers(model, where: str) -> None:
     """Raises InputError if a weight of a loaded model is not finite or too large, or a matrix or norm is zero throughout."""
-    # With ZeRO-3, a process does not hold all weights.
-    held = ((name, weight.detach()) for name, weight in model.named_parameters() if not weight.is_meta and weight.numel())
-    _refuse_values(held, where, model.config.model_type)
+    for name, weight in model.named_parameters():
+        if not weight.is_meta and weight.numel():  # with ZeRO-3, a process does not hold all weights
+            _refuse_value(name, weight.detach(), where, model.config.model_type)
 
 
-def _refuse_values(weights: Iterable[tuple[str, Any]], where: str, kind: str) -> None:
-    multiplies = kind and not ZERO_CENTRED.search(kind)
-    for name, weight in weights:
-        largest = float(max(weight.max(), -weight.min()))  # NaN if the weight holds one
-        norm = weight.ndim == 1 and name.endswith(".weight")
-        what = "" if largest <= LARGEST_WEIGHT else f"holds NaN or infinity, or a number beyond {LARGEST_WEIGHT:g}"
-        # Biases may be zero, and adapters that change nothing are.
-        if largest == 0 and "lora_" not in name and (weight.ndim > 1 or (norm and multiplies)):
-            what = "is zero throughout"
-        if what:
-            raise InputError(f"{where}: {name} {what}, so the model writes nothing of its own; take another checkpoint")
-
-
-def _list(names: list[str]) -> str:
-    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+def _refuse_value(name: str, weight: Any, where: str, kind: str) -> None:
+    largest = float(max(weight.max(), -weight.min()))  # NaN if the weight holds one
+    what = "" if largest <= LARGEST_WEIGHT else f"holds NaN or infinity, or a number beyond {LARGEST_WEIGHT:g}"
+    # Biases may be zero, and adapters that change nothing are.
+    if largest == 0 and "lora_" not in name:
+        norm = weight.ndim == 1 and name.endswith(".weight") and kind and not ZERO_CENTRED.search(kind)
+        what = "is zero throughout" if weight.ndim > 1 or norm else what
+    if what:
+        raise InputError(f"{where}: {name} {what}, so the model writes nothing of its own; take another checkpoint")
 
 
 @contextlib.contextmanager

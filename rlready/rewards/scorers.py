@@ -13,11 +13,7 @@ UNKNOWN, WRONG = "[unknown]", "[wrong]"
 
 
 def verifier_scorer(answer_format: str = "boxed") -> Any:
-    """Returns a scorer for an Inspect task: Task(..., scorer=verifier_scorer()).
-
-    Args:
-        answer_format: How answers are found and compared; see `judge`.
-    """
+    """Returns a scorer for an Inspect task: Task(..., scorer=verifier_scorer()); for the format see `judge`."""
     from inspect_ai.scorer import Score, Target, accuracy, scorer, stderr
     from inspect_ai.solver import TaskState
 

@@ -57,10 +57,7 @@ def choose_for(model: str | Path | BaseModel, sampling: Sampling) -> tuple[str, 
 
 
 def count_replicas(sampling: Sampling) -> int:
-    """Returns how many copies of the model share the prompts: as configured, else one per GPU or group of GPUs.
-
-    Raises InputError if there are fewer GPUs than the copies need.
-    """
+    """Returns how many copies of the model share the prompts; raises InputError if they need more GPUs."""
     import torch
 
     gpus, needed = torch.cuda.device_count(), sampling.replicas * sampling.tensor_parallel

@@ -97,11 +97,8 @@ class Engine(AbstractContextManager, Generic[Prompt]):
     ) -> list[list[Completion]]:
         """Returns the completions of each prompt, in a fixed order.
 
-        Args:
-            prompts: As `encode` returns them.
-            keys: A name for each prompt; its samples depend on it and the seed, not on the other prompts.
-            draw: How to sample.
-            progress: Called with the number of completions and tokens so far.
+        Each prompt has a key: its samples depend on that and the seed, not on the other prompts. `progress` is called with the
+        number of completions and tokens so far.
         """
 
     def close(self) -> None:

@@ -115,7 +115,13 @@ def divide_devices(tensor_parallel: int, replicas: int) -> list[dict[str, str]]:
 
 def serve(parent: int, handle: int) -> None:
     """Opens an engine and samples what the parent process sends to a file descriptor, until the parent is gone."""
-    threading.Thread(target=_die_with, args=(parent,), daemon=True).start()
+
+    def end_with_parent() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os.killpg(0, signal.SIGKILL)
+
+    threading.Thread(target=end_with_parent, daemon=True).start()
     with Connection(handle) as messages:
 
         def answer(**message) -> None:
@@ -150,12 +156,6 @@ def _open(given: dict) -> TextEngine:
     # On the CPU the copies share the memory.
     share = MEMORY_SHARE if torch.cuda.is_available() else MEMORY_SHARE / given["replicas"]
     return TransformersEngine.load(given["model"], share)
-
-
-def _die_with(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(0.5)
-    os.killpg(0, signal.SIGKILL)
 
 
 if __name__ == "__main__":

@@ -204,7 +204,11 @@ class TransformersEngine(TextEngine):
         rows = self._prefill([prompts[p] for p in unique], draw.max_tokens)
         expand = torch.tensor([unique.index(prompt) for prompt, _ in batch], device=device)  # (batch,): row of its prompt
         rows.select(expand)
-        uniform = torch.from_numpy(self._draw_uniform(keys, batch, draw)).to(device)  # (batch, max_tokens)
+        numbers = np.empty((len(batch), draw.max_tokens))  # (batch, max_tokens), each row from a generator of its own
+        for row, (prompt, sample) in enumerate(batch):
+            seed = hashlib.sha256(f"{draw.seed}/{keys[prompt]}/{sample}".encode()).digest()
+            numbers[row] = np.random.Generator(np.random.Philox(key=int.from_bytes(seed[:16], "big"))).random(draw.max_tokens)
+        uniform = torch.from_numpy(numbers).to(device)
         drawn = torch.full((len(batch), draw.max_tokens), -1, dtype=torch.long)  # (batch, max_tokens)
         logprobs = torch.zeros(len(batch), dtype=torch.double, device=device)  # (batch,)
         alive = torch.arange(len(batch), device=device)  # (rows,): row of the cache -> row of the batch
@@ -225,7 +229,9 @@ class TransformersEngine(TextEngine):
                 keep = running.nonzero().squeeze(1)  # (rows left,)
                 rows.select(keep)
                 alive, running, token = alive[keep], running[keep], token[keep]
-            self._step(rows, token, step)
+            if rows.mask is not None:
+                rows.mask = torch.cat([rows.mask, rows.mask.new_ones(len(rows.mask), 1)], dim=1)  # (rows, tokens + 1)
+            rows.logits = self._forward(token[:, None], rows.mask, (rows.lengths + step)[:, None], rows.cache)
         return [(row[row >= 0].tolist(), logprob) for row, logprob in zip(drawn, logprobs.tolist(), strict=True)]
 
     def _prefill(self, prompts: list[Sequence[int]], max_tokens: int) -> Rows:
@@ -243,12 +249,6 @@ class TransformersEngine(TextEngine):
             cache = Cache(layers=[PreallocatedLayer(width + max_tokens) for _ in range(count)])
         return Rows(cache, self._forward(ids, mask, places.clamp(min=0), cache), lengths, mask)
 
-    def _step(self, rows: Rows, token: torch.Tensor, step: int) -> None:
-        """Reads the next token of each row, shape (rows,), the completion's number `step`."""
-        if rows.mask is not None:
-            rows.mask = torch.cat([rows.mask, rows.mask.new_ones(len(rows.mask), 1)], dim=1)  # (rows, tokens + 1)
-        rows.logits = self._forward(token[:, None], rows.mask, (rows.lengths + step)[:, None], rows.cache)
-
     def _forward(self, ids, mask, positions, cache) -> torch.Tensor:
         """Returns the logits of the next token, shape (rows, vocabulary), and extends the cache.
 
@@ -256,15 +256,6 @@ class TransformersEngine(TextEngine):
         """
         options = {self.cache_name: cache, "use_cache": True, "logits_to_keep": 1}
         return self.model(input_ids=ids, attention_mask=mask, position_ids=positions, **options).logits[:, -1]
-
-    @staticmethod
-    def _draw_uniform(keys, batch, draw: Draw) -> np.ndarray:
-        """Returns a uniform number per row and step, each row from a generator seeded by seed, key and sample number."""
-        numbers = np.empty((len(batch), draw.max_tokens))  # (batch, max_tokens)
-        for row, (prompt, sample) in enumerate(batch):
-            seed = hashlib.sha256(f"{draw.seed}/{keys[prompt]}/{sample}".encode()).digest()
-            numbers[row] = np.random.Generator(np.random.Philox(key=int.from_bytes(seed[:16], "big"))).random(draw.max_tokens)
-        return numbers
 
     @staticmethod
     def _pick(logits: torch.Tensor, uniform: torch.Tensor, temperature: float) -> tuple[torch.Tensor, torch.Tensor]:

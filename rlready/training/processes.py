@@ -18,10 +18,7 @@ from rlready.errors import InputError
 
 
 def count_processes(training: Training) -> int:
-    """Returns how many processes train on this machine.
-
-    Raises InputError if there are more processes than GPUs, or DeepSpeed is needed and not installed.
-    """
+    """Returns how many processes train here; raises InputError if they need more GPUs, or DeepSpeed is missing."""
     import torch
 
     gpus = torch.cuda.device_count()

@@ -5,6 +5,7 @@ and deletes; the TrainJob is created and read with its Kubernetes clients, becau
 secret, and its `get_job()` fails on pods without a GPU of the kinds it knows.
 """
 
+import contextlib
 import json
 import os
 import shutil
@@ -48,7 +49,16 @@ def run(stage: str, candidate_id: str, arguments: dict[str, str]) -> None:
         raise InputError(f"{FOLDER} is missing: placement.{stage}.train_job needs its volume mounted in this pod")
     folder = Path(FOLDER, os.environ.get("RLREADY_RUN_ID", "run"), f"{stage}-{candidate_id}")
     manifest = complete_manifest(json.loads(os.environ[MANIFEST]), stage, folder)
-    _hand_over(stage, arguments, folder)
+    inputs = [name for name in INPUTS[stage] if arguments.get(name)]
+    moved = {name: str(folder / name) for name in (*inputs, *OUTPUTS[stage])}
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in inputs:
+        if not (folder / name).exists():  # a retry finds it there
+            _copy(Path(arguments[name]), folder / f"{name}.new")
+            (folder / f"{name}.new").rename(folder / name)
+    for name in OUTPUTS[stage]:
+        _remove(folder / name)
+    (folder / "run.json").write_text(json.dumps(arguments | moved))
     before = signal.signal(signal.SIGTERM, lambda *_: sys.exit("the task was stopped"))
     try:
         _run(manifest)
@@ -73,20 +83,6 @@ def complete_manifest(manifest: dict[str, Any], stage: str, folder: Path) -> dic
     command = ["torchrun", "-m", "rlready.run.launch", stage, "--config", str(folder / "run.json")]
     trainer = trainer | {"command": command, "env": [*environment.values()]}
     return manifest | {"metadata": metadata, "spec": manifest["spec"] | {"trainer": trainer}}
-
-
-def _hand_over(stage: str, arguments: dict[str, str], folder: Path) -> None:
-    """Copies the inputs to the volume, once, and writes the arguments with the paths there."""
-    inputs = [name for name in INPUTS[stage] if arguments.get(name)]
-    moved = {name: str(folder / name) for name in (*inputs, *OUTPUTS[stage])}
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in inputs:
-        if not Path(moved[name]).exists():
-            _copy(Path(arguments[name]), Path(moved[name] + ".new"))
-            os.rename(moved[name] + ".new", moved[name])
-    for name in OUTPUTS[stage]:
-        _remove(folder / name)
-    (folder / "run.json").write_text(json.dumps(arguments | moved))
 
 
 def _copy(source: Path, target: Path) -> None:
@@ -130,10 +126,9 @@ def _explain(error: Any) -> str:
     """Returns an error of the Kubernetes API, or of the connection to it, in one line."""
     if not getattr(error, "status", None):
         return f"the Kubernetes API cannot be reached ({error})"
-    try:
+    said = error.reason or ""
+    with contextlib.suppress(TypeError, ValueError, KeyError):
         said = json.loads(error.body)["message"]
-    except (TypeError, ValueError, KeyError):
-        said = error.reason or ""
     said = one_line(said, 500)
     if error.status == 403 and "denied the request" not in said:  # as an admission webhook says
         return f"not allowed ({said}); give the account of the pods the rights of manifests/train-job"
@@ -163,7 +158,9 @@ def _follow(cluster: Any, name: str, shown: str) -> None:
         for pod in pods:
             first = (pod.metadata.labels or {}).get("batch.kubernetes.io/job-completion-index") == "0"
             if first and pod.status.phase in ("Running", "Succeeded", "Failed") and pod.metadata.name not in readers:
-                readers[pod.metadata.name] = _read_log(cluster, pod.metadata.name)
+                reader = threading.Thread(target=_print_log, args=(cluster, pod.metadata.name), daemon=True)
+                readers[pod.metadata.name] = reader
+                reader.start()
         conditions = (job.get("status") or {}).get("conditions") or []
         held = {condition["type"]: condition for condition in conditions if condition["status"] == "True"}
         for line in _find_obstacles(held, pods):
@@ -174,7 +171,9 @@ def _follow(cluster: Any, name: str, shown: str) -> None:
         if "Complete" in held:
             return
         if "Failed" in held:
-            _print_failed(cluster, [pod for pod in pods if pod.metadata.name not in readers])
+            for pod in pods:
+                if pod.status.phase == "Failed" and pod.metadata.name not in readers:
+                    _print_end(cluster, pod.metadata.name)
             reason, message = held["Failed"].get("reason", ""), held["Failed"].get("message", "")
             raise StageFailed(f"{shown} failed: {reason}: {' '.join(message.split())}; its log is above")
         time.sleep(PAUSE)
@@ -194,29 +193,22 @@ def _find_obstacles(held: dict[str, Any], pods: list[Any]) -> Iterator[str]:
                 yield f"pod {pod.metadata.name} does not start: {waiting.reason}: {waiting.message or ''}".rstrip(": ")
 
 
-def _read_log(cluster: Any, pod: str) -> threading.Thread:
+def _print_log(cluster: Any, pod: str) -> None:
     from kubernetes import watch
 
-    def read() -> None:
-        follow = watch.Watch().stream(cluster.core_api.read_namespaced_pod_log, pod, cluster.namespace, container=NODE)
-        try:
-            for line in follow:
-                print(line, flush=True)
-        except Exception as error:  # training continues without its log
-            print(f"the log of pod {pod} was interrupted ({one_line(error)})", flush=True)
-
-    thread = threading.Thread(target=read, daemon=True)
-    thread.start()
-    return thread
+    follow = watch.Watch().stream(cluster.core_api.read_namespaced_pod_log, pod, cluster.namespace, container=NODE)
+    try:
+        for line in follow:
+            print(line, flush=True)
+    except Exception as error:  # training continues without its log
+        print(f"the log of pod {pod} was interrupted ({one_line(error)})", flush=True)
 
 
-def _print_failed(cluster: Any, pods: list[Any]) -> None:
-    """Prints the end of every failed pod's log, which is deleted with the TrainJob."""
-    for pod in pods:
-        if pod.status.phase == "Failed":
-            try:
-                options = {"container": NODE, "tail_lines": LAST_LINES, "_request_timeout": TIMEOUT}
-                log = cluster.core_api.read_namespaced_pod_log(pod.metadata.name, cluster.namespace, **options)
-            except Exception as error:  # the failure itself matters more
-                log = f"no log ({one_line(error)})"
-            print(f"--- pod {pod.metadata.name} ends with:\n{log}", flush=True)
+def _print_end(cluster: Any, pod: str) -> None:
+    """Prints the end of a failed pod's log, which is deleted with the TrainJob."""
+    try:
+        options = {"container": NODE, "tail_lines": LAST_LINES, "_request_timeout": TIMEOUT}
+        log = cluster.core_api.read_namespaced_pod_log(pod, cluster.namespace, **options)
+    except Exception as error:  # the failure itself matters more
+        log = f"no log ({one_line(error)})"
+    print(f"--- pod {pod} ends with:\n{log}", flush=True)

@@ -107,20 +107,15 @@ def train_resumably(
         until: Step after which training pauses: `out` gets its checkpoint instead of a model, unless it ended before.
         begun_in: Output folder of a training that paused, to go on from.
 
-    Returns:
-        (state of the trainer, seconds without interruptions).
-
-    Raises:
-        InputError: If the checkpoints do not fit on the disk, or training diverges.
-        StageFailed: If the disk is full anyway; the last complete checkpoint is kept.
+    Returns (state of the trainer, seconds without interruptions). Raises InputError if the checkpoints do not fit on the disk,
+    or training diverges, and StageFailed if the disk is full anyway; the last complete checkpoint is kept.
     """
     with checkpoints.open_folder(stage, work, out) as folder:
         if begun_in and is_main():
             checkpoints.take_over(begun_in, folder)
         begun = time.time() - checkpoints.count_seconds(folder)
-        kept = [KeepLast(folder, begun), SaveSparingly()]  # in this order: the second times the first
-        kept += [PauseAt(until)] if until else []
-        trainer = build(folder, [StopWhereDiverged(stage, folder), *kept, ProgressCallback(stage, candidate.candidate_id)])
+        saving = SaveCheckpoints(folder, begun, until)
+        trainer = build(folder, [StopWhereDiverged(stage, folder), saving, ProgressCallback(stage, candidate.candidate_id)])
         trainer.accelerator.wait_for_everyone()  # until the main process has removed incomplete checkpoints
         weights = [*trainer.accelerator.unwrap_model(trainer.model).parameters()]
         # AdamW keeps two more numbers per weight. DeepSpeed's shards have the full size in ds_numel.
@@ -150,10 +145,7 @@ def train_resumably(
 
 
 def save_trained(trainer: Trainer, start: str | BaseModel, out: Path) -> None:
-    """Writes an ordinary model folder from the main process: shards gathered, adapters merged into the start.
-
-    Every process must call it.
-    """
+    """Writes a model folder: shards gathered, adapters merged into the start. Every process must call it."""
     weights = trainer.accelerator.get_state_dict(trainer.deepspeed) if trainer.is_deepspeed_enabled else None
     model = trainer.accelerator.unwrap_model(trainer.model)
     if not is_main():
@@ -195,53 +187,35 @@ class ProgressCallback(TrainerCallback):
             self.progress.update(state.global_step, state.global_step - self.first)
 
 
-class SaveSparingly(TrainerCallback):
-    """Skips checkpoints if saving would take more than a tenth of the time, as for a large model every few steps.
+class SaveCheckpoints(TrainerCallback):
+    """Keeps one checkpoint, skips those that would take too long, and pauses a training after the step `until`.
 
-    With one process only; several would have to agree on it.
+    A checkpoint is skipped if saving would take more than SHARE of the time, as for a large model every few steps; with one
+    process only, since several would have to agree on it.
     """
 
     SHARE = 0.1
 
-    def __init__(self):
-        self.begun = self.ended = 0.0  # the last checkpoint
+    def __init__(self, folder: Path, begun: float, until: int | None):
+        self.folder, self.begun, self.until = folder, begun, until
+        self.saving = self.saved = 0.0  # when the last checkpoint was begun, and complete
 
     def on_save(self, args, state, control, **kwargs):
-        """Notes when a checkpoint is complete."""
-        self.ended = time.time()
+        """Removes the old checkpoint when the new one, of which every process writes a part, is on the disk."""
+        PartialState().wait_for_everyone()
+        if is_main():
+            checkpoints.keep_last(self.folder, time.time() - self.begun)
+        self.saved = time.time()
 
     def on_step_end(self, args, state, control, **kwargs):
         """Decides whether the due checkpoint is written, and logs first: a resumed run would miss what is not logged."""
         control.should_log |= control.should_save
         if control.should_save and args.world_size == 1:
-            now, took = time.time(), self.ended - self.begun
-            control.should_save = now - self.ended >= took / self.SHARE
-            self.begun = now if control.should_save else self.begun
-
-
-class PauseAt(TrainerCallback):
-    """Saves a checkpoint after a step, and ends training for now."""
-
-    def __init__(self, step: int):
-        self.step = step
-
-    def on_step_end(self, args, state, control, **kwargs):
-        """Pauses if it is the step."""
-        if state.global_step == self.step:
+            now, took = time.time(), self.saved - self.saving
+            control.should_save = now - self.saved >= took / self.SHARE
+            self.saving = now if control.should_save else self.saving
+        if state.global_step == self.until:
             control.should_log = control.should_save = control.should_training_stop = True
-
-
-class KeepLast(TrainerCallback):
-    """Keeps one checkpoint: removes the old one when the new one, of which every process writes a part, is on the disk."""
-
-    def __init__(self, folder: Path, begun: float):
-        self.folder, self.begun = folder, begun
-
-    def on_save(self, args, state, control, **kwargs):
-        """Waits for the parts of the other processes."""
-        PartialState().wait_for_everyone()
-        if is_main():
-            checkpoints.keep_last(self.folder, time.time() - self.begun)
 
 
 class StopWhereDiverged(TrainerCallback):

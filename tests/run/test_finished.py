@@ -19,7 +19,7 @@ from rlready.models.load import digest_folder, digest_weights, load_model, load_
 from rlready.records.outcome import BaseModel, Candidate, Outcome, PredictorsRecord, SampleStatistics, SftRecord
 from rlready.records.serialization import from_json, to_json
 from rlready.stages.plan.plan import describe_plan, make_plan
-from rlready.stages.sft.adopt import adopt
+from rlready.stages.sft.stage import adopt
 
 CASES = yaml.safe_load((CASES / "checkpoints.yaml").read_text())
 

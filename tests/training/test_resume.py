@@ -23,7 +23,7 @@ from rlready.records.outcome import Candidate
 from rlready.stages.rl import grpo, stopping, validation
 from rlready.stages.rl import stage as rl
 from rlready.stages.sft import train as sft
-from rlready.training.trainer import SaveSparingly
+from rlready.training.trainer import SaveCheckpoints
 
 
 def launch(stage, arguments, folder, volume=None, before=()):
@@ -105,7 +105,7 @@ def train_killed_at(monkeypatch, train, place=None):
 
     with monkeypatch.context() as patched:
         patched.setattr(CallbackHandler, "call_event", call_event)
-        patched.setattr(SaveSparingly, "SHARE", math.inf)  # or it skips some, since saving takes longer than a step
+        patched.setattr(SaveCheckpoints, "SHARE", math.inf)  # or it skips some, since saving takes longer than a step
         try:
             record = train()
         except Killed:

@@ -6,6 +6,7 @@ import math
 import os
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 import pyarrow.parquet as pq
 import torch
@@ -71,20 +72,16 @@ class ThriftyGRPOTrainer(GRPOTrainer):
         return sampler
 
     def _compute_loss(self, model, inputs):
-        return super()._compute_loss(model, self._select_teaching(inputs) if self._sums_tokens(inputs) else inputs)
-
-    def _sums_tokens(self, inputs: dict) -> bool:
-        """Returns True if a completion without advantage adds nothing to the loss, given the user's overrides."""
+        # With the user's overrides a completion without advantage may add to the loss.
         plain = self.beta == 0 and self.top_entropy_quantile == 1 and self.off_policy_mask_threshold is None
         more = self._entropy_bonus_enabled or self.aux_loss_enabled
-        return self.loss_type == "dapo" and plain and not more and inputs.keys() <= ROWS | {"num_items_in_batch"}
-
-    def _select_teaching(self, inputs: dict) -> dict:
-        """Returns the rows with an advantage, padded with others so that all processes have the same number, at least one."""
-        idle = inputs["advantages"] == 0  # (rows,)
-        count = self.accelerator.gather((~idle).sum().reshape(1)).max().clamp(min=1)
-        rows = idle.int().argsort(stable=True)[:count].sort().values
-        return {name: value[rows] if name in ROWS else value for name, value in inputs.items()}
+        if self.loss_type == "dapo" and plain and not more and inputs.keys() <= ROWS | {"num_items_in_batch"}:
+            # The rows with an advantage, and others so that all processes have the same number, at least one.
+            idle = inputs["advantages"] == 0  # (rows,)
+            count = self.accelerator.gather((~idle).sum().reshape(1)).max().clamp(min=1)
+            rows = idle.int().argsort(stable=True)[:count].sort().values
+            inputs = {name: value[rows] if name in ROWS else value for name, value in inputs.items()}
+        return super()._compute_loss(model, inputs)
 
     def _get_per_token_logps_and_entropies(self, model, input_ids, attention_mask, logits_to_keep, **arguments):
         """Computes completions of similar length together, without the columns that are padding for all of them."""
@@ -168,7 +165,16 @@ def build_trainer(candidate, settings, data, model, callbacks, folder, shared) -
     engine, reason = choose_for(model, sampling)
     if is_main():
         print(f"rollouts by {engine}: {reason}", flush=True)
-    colocated = engine == "vllm"
+    vllm: dict[str, Any] = {}
+    if engine == "vllm":  # on the trainer's GPUs, with the new weights before every step
+        vllm = {
+            "use_vllm": True,
+            "vllm_mode": "colocate",
+            "vllm_gpu_memory_utilization": rl.gpu_memory_utilization,
+            "vllm_tensor_parallel_size": sampling.tensor_parallel,
+            # Besides the end tokens of the model's generation_config.
+            "generation_kwargs": {"stop": list(sampling.stop), "stop_token_ids": [find_eos_token_id(tokenizer)]},
+        }
     arguments = build_arguments(
         GRPOConfig,
         settings.training,
@@ -188,7 +194,7 @@ def build_trainer(candidate, settings, data, model, callbacks, folder, shared) -
         scale_rewards="group",
         logging_steps=1,
         seed=candidate.seed,
-        **(_place_vllm(settings, tokenizer) if colocated else {}),
+        **vllm,
     )
     policy = load_trainable(model, settings.training, candidate.seed)
     rows = [
@@ -204,18 +210,6 @@ def build_trainer(candidate, settings, data, model, callbacks, folder, shared) -
         args=arguments,
         train_dataset=Dataset.from_list(rows),
         processing_class=tokenizer,
-        rollout_func=None if colocated else functools.partial(roll_out, sampling.max_tokens, candidate.seed, sampling.stop),
+        rollout_func=None if vllm else functools.partial(roll_out, sampling.max_tokens, candidate.seed, sampling.stop),
         callbacks=[SamplerCheck(), *shared, *callbacks, stream_training("rl", candidate)],
     )
-
-
-def _place_vllm(settings, tokenizer) -> dict:
-    """Returns TRL's arguments for vLLM on the trainer's GPUs, which gets the new weights before every step."""
-    end = find_eos_token_id(tokenizer)  # in addition to those of the model's generation_config
-    return {
-        "use_vllm": True,
-        "vllm_mode": "colocate",
-        "vllm_gpu_memory_utilization": settings.rl.gpu_memory_utilization,
-        "vllm_tensor_parallel_size": settings.sampling.tensor_parallel,
-        "generation_kwargs": {"stop": list(settings.sampling.stop), "stop_token_ids": [end]},
-    }

@@ -97,10 +97,9 @@ def train(candidate: Candidate, settings: SimpleNamespace, data: Path, model: st
         events.emit("rl", candidate.candidate_id, "stopped", message=stopped)
     if kept != state.global_step:
         events.tell(f"kept {why}")
-    return RlRecord(
-        list_rewards(history), state.global_step, seconds=seconds, **describe_device(), stopped=stopped,
-        validation=measured if measured.points else None, kept_step=kept, kept_why=why,
-    )  # fmt: skip
+    record = RlRecord(list_rewards(history), state.global_step, seconds=seconds, **describe_device())
+    validated = measured if measured.points else None
+    return dataclasses.replace(record, stopped=stopped, validation=validated, kept_step=kept, kept_why=why)
 
 
 def list_rewards(history: list[dict]) -> list[list]:

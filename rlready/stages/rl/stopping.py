@@ -44,20 +44,16 @@ class StopEarly(TrainerCallback):
 
     def explain(self, history: list[dict]) -> str | None:
         """Returns in one line why RL ended early or taught nothing, by the Trainer's log; None if it did neither."""
-        steps = sum(SILENT in entry for entry in history)
-        early = steps < self.steps
-        reason = self._explain_silence(history) or self._judge(history)
+        logged, silent = [entry for entry in history if SILENT in entry], count_silent_steps(history)
+        steps, early = len(logged), len(logged) < self.steps
+        reason = self._judge(history)
+        if silent and silent >= min(self.silence, steps):
+            why = WHY.get(tuple({entry["reward"] for entry in logged[-silent:]}), "")
+            shown = f"all {silent}" if silent == steps else f"the last {silent}"
+            reason = f"no signal: the completions of every group had equal rewards{why} in {shown} steps"
         if reason is None or (reason.startswith("converged") and not early):
             return None
         return reason + (f"; stopped after {steps} of {self.steps}" if early else "")
-
-    def _explain_silence(self, history: list[dict]) -> str | None:
-        logged, silent = [entry for entry in history if SILENT in entry], count_silent_steps(history)
-        if not silent or silent < min(self.silence, len(logged)):
-            return None
-        why = WHY.get(tuple({entry["reward"] for entry in logged[-silent:]}), "")
-        shown = f"all {silent}" if silent == len(logged) else f"the last {silent}"
-        return f"no signal: the completions of every group had equal rewards{why} in {shown} steps"
 
     def _judge(self, history: list[dict]) -> str | None:
         """Returns what the latest validation says against more steps."""

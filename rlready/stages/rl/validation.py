@@ -27,14 +27,8 @@ class Validation(TrainerCallback):
     """Validates the policy before the first step, at some steps and after the last; the log is part of the checkpoint.
 
     Samples depend on the candidate's seed and the problem only, so steps and candidates with one seed share random numbers, and
-    training draws its own as if there were no validation. Every process samples a share of the problems.
-
-    Args:
-        candidate: Whose RL.
-        settings: Of the stage.
-        data: Folder that curate wrote.
-        open_policy: Context of the policy in evaluation mode, given the trainer.
-        save: Writes the policy as a model folder, given the trainer and the folder.
+    training draws its own as if there were no validation. Every process samples a share of the problems. `open_policy` opens
+    the policy in evaluation mode, given the trainer; `save` writes it as a model folder, given the trainer and the folder.
     """
 
     trainer: Any  # set once it exists
@@ -47,13 +41,11 @@ class Validation(TrainerCallback):
         sampling = settings.sampling
         self.draw = Draw(settings.rl.eval_samples, sampling.max_tokens, seed=candidate.seed, stop=sampling.stop)
 
-    def on_train_begin(self, args, state, control, **kwargs):
-        """Validates the initial model; after a kill also the model at a step whose validation was not logged."""
-        self._validate_at(state, control, state.global_step in self.steps)
-
     def on_step_end(self, args, state, control, **kwargs):
         """Validates the policy if it is time, before the checkpoint of this step."""
         self._validate_at(state, control, state.global_step in self.steps)
+
+    on_train_begin = on_step_end  # the initial model; after a kill also that of a step whose validation was not logged
 
     def on_save(self, args, state, control, **kwargs):
         """Removes the weights that the new checkpoint needs no more; until now a kill would have needed them."""
@@ -95,10 +87,9 @@ class Validation(TrainerCallback):
         shares = gather_object([found]) if ranks > 1 else [found]
         rows = [row for rows in itertools.zip_longest(*shares) for row in rows if row is not None]  # in the problems' order
         correct, unknown, tokens = (list(column) for column in zip(*rows, strict=True))
-        entry: dict[str, Any] = {CORRECT: correct, UNKNOWN: unknown}
-        entry |= {"validation_tokens": sum(tokens), "validation_seconds": time.time() - begun}
-        point = make_point(0, correct, unknown, self.draw.samples)
-        return entry | {"validation_pass_at_1": point.pass_at_1, "validation_pass_at_k": point.pass_at_k}
+        point, spent = make_point(0, correct, unknown, self.draw.samples), time.time() - begun
+        shown = {"tokens": sum(tokens), "seconds": spent, "pass_at_1": point.pass_at_1, "pass_at_k": point.pass_at_k}
+        return {CORRECT: correct, UNKNOWN: unknown} | {f"validation_{name}": value for name, value in shown.items()}
 
     @staticmethod
     def _name_kept(folder: Path, record: ValidationRecord) -> Path:

@@ -35,19 +35,6 @@ from rlready.training.trainer import build_arguments, keep_trained, load_trainab
 KEPT = "kept"  # in the folder of checkpoints: the models of the candidates that are checkpoints of this training
 
 
-def read_subset(data: Path, candidate: Candidate) -> list[dict]:
-    """Returns the candidate's SFT examples; raises InputError if there are fewer in the data."""
-    rank, path = f"rank_{candidate.subset}", data / "sft.parquet"
-    pool = pq.read_table(path) if path.exists() else pa.table({})
-    if pool.num_rows < candidate.examples:
-        raise InputError(
-            f"the subset {candidate.subset} of {candidate.examples} examples is larger than the data:"
-            f" {pool.num_rows} are left after cleaning and splitting; lower sweep_examples"
-        )
-    rows = [row for row in pool.to_pylist() if row[rank] < candidate.examples]
-    return sorted(rows, key=lambda row: row[rank])
-
-
 def train(candidate: Candidate, base: BaseModel, settings: SimpleNamespace, data: Path, out: Path) -> SftRecord | None:
     """Trains a candidate on curated data, or points to the base model if its epochs are 0.
 
@@ -71,7 +58,15 @@ def train(candidate: Candidate, base: BaseModel, settings: SimpleNamespace, data
         trajectory = [[0, measure(load_model(base))]] if heldout else []
         return SftRecord(trajectory, 0, 0, base.digest, seconds=time.time() - begun, **describe_device())
 
-    examples = [encode_example(tokenizer, row) for row in read_subset(data, candidate)]
+    rank, path = f"rank_{candidate.subset}", data / "sft.parquet"
+    pool = pq.read_table(path) if path.exists() else pa.table({})
+    if pool.num_rows < candidate.examples:
+        raise InputError(
+            f"the subset {candidate.subset} of {candidate.examples} examples is larger than the data:"
+            f" {pool.num_rows} are left after cleaning and splitting; lower sweep_examples"
+        )
+    subset = sorted((row for row in pool.to_pylist() if row[rank] < candidate.examples), key=lambda row: row[rank])
+    examples = [encode_example(tokenizer, row) for row in subset]
     work = [identify_work(candidate), to_json(base), repr(settings), *identify_data(data, "sft", "heldout")]
     build = functools.partial(_build_trainer, candidate, base, settings, tokenizer, examples, measure)
     kept = len(candidate.kept_epochs or ())
