@@ -216,8 +216,8 @@ def measure_results(sweep: SweepResult, logs: Mapping[str, MeasuredLog]) -> dict
     restored = {}
     for name, (record, settings) in known.items():
         ids, correct = record.problem_ids or [], record.correct or []
-        place, texts = f"{name}, as recorded", [None] * len(ids)
-        restored[name] = MeasuredLog(place, "", ids, correct, record.samples or 0, texts, settings=settings)
+        texts: list[str | None] = [None] * len(ids)
+        restored[name] = MeasuredLog(f"{name}, as recorded", "", ids, correct, record.samples or 0, texts, settings=settings)
     aligned = align({**restored, **logs}, 1)
     like = next((record for record, _ in known.values()), None)
     return {name: _record(aligned[name], like, past.get(name)) for name in logs}

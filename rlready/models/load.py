@@ -153,7 +153,8 @@ def load_model(model: str | Path | BaseModel, dtype: str | None = None, kind: An
 
     disable_progress_bar()
     location = locate(model)
-    loaded, found = (kind or AutoModelForCausalLM).from_pretrained(
+    loader: Any = kind or AutoModelForCausalLM
+    loaded, found = loader.from_pretrained(
         **location,
         use_safetensors=True,
         ignore_mismatched_sizes=True,
