@@ -72,16 +72,20 @@ class ThriftyGRPOTrainer(GRPOTrainer):
         return sampler
 
     def _compute_loss(self, model, inputs):
-        # With the user's overrides a completion without advantage may add to the loss.
+        return super()._compute_loss(model, self._select_teaching(inputs) if self._sums_tokens(inputs) else inputs)
+
+    def _sums_tokens(self, inputs: dict) -> bool:
+        """Returns True if a completion without advantage adds nothing to the loss, given the user's overrides."""
         plain = self.beta == 0 and self.top_entropy_quantile == 1 and self.off_policy_mask_threshold is None
         more = self._entropy_bonus_enabled or self.aux_loss_enabled
-        if self.loss_type == "dapo" and plain and not more and inputs.keys() <= ROWS | {"num_items_in_batch"}:
-            # The rows with an advantage, and others so that all processes have the same number, at least one.
-            idle = inputs["advantages"] == 0  # (rows,)
-            count = self.accelerator.gather((~idle).sum().reshape(1)).max().clamp(min=1)
-            rows = idle.int().argsort(stable=True)[:count].sort().values
-            inputs = {name: value[rows] if name in ROWS else value for name, value in inputs.items()}
-        return super()._compute_loss(model, inputs)
+        return self.loss_type == "dapo" and plain and not more and inputs.keys() <= ROWS | {"num_items_in_batch"}
+
+    def _select_teaching(self, inputs: dict) -> dict:
+        """Returns the rows with an advantage, padded with others so that all processes have the same number, at least one."""
+        idle = inputs["advantages"] == 0  # (rows,)
+        count = self.accelerator.gather((~idle).sum().reshape(1)).max().clamp(min=1)
+        rows = idle.int().argsort(stable=True)[:count].sort().values
+        return {name: value[rows] if name in ROWS else value for name, value in inputs.items()}
 
     def _get_per_token_logps_and_entropies(self, model, input_ids, attention_mask, logits_to_keep, **arguments):
         """Computes completions of similar length together, without the columns that are padding for all of them."""
