@@ -7,16 +7,8 @@ from typing import Any
 
 from rlready.analysis.sweep_result import SweepResult, parse_sweep
 from rlready.errors import InputError
-from rlready.run.kfp.nodes import (
-    StageNode,
-    count_iterations,
-    is_uncached,
-    list_faults,
-    list_stage_nodes,
-    read_artifact,
-    read_outputs,
-)
-from rlready.run.kfp.runs import FINAL, UNCACHED, get_run, read_workflow, was_stopped
+from rlready.run.kfp.nodes import StageNode, count_iterations, is_uncached, list_stage_nodes, read_artifact, read_outputs
+from rlready.run.kfp.runs import FINAL, UNCACHED, get_run, list_faults, read_workflow, was_stopped
 from rlready.run.kfp.server import Server
 from rlready.runtime.events import FAILED, FINALISTS, MEASURED, SKIPPED, TRAINED
 

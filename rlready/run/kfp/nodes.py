@@ -79,14 +79,6 @@ def list_stage_nodes(workflow: dict[str, Any]) -> list[StageNode]:
     return [_read_node(workflow, *pair) for pair in stages if pair[1].get("task", {}).get("phase") not in NEVER_RAN]
 
 
-def list_faults(workflow: dict[str, Any]) -> list[str]:
-    """Returns why pods failed, each reason once; for a run that fails before its first stage, in the driver of the DAG."""
-    pods = [node for node in read_nodes(workflow) if node["type"] == "Pod" and node["phase"] in ENDED_BADLY]
-    # Attempts differ in the pod's name only.
-    reasons = [re.sub(r'^pods "[^"]*" is', "its pod is", node.get("message", "")) for node in pods]
-    return list(dict.fromkeys(filter(None, reasons)))
-
-
 def count_iterations(workflow: dict[str, Any]) -> dict[tuple[str | int, ...], int]:
     """Returns the number of items of every loop that has begun, by its path."""
     name = workflow["metadata"]["name"]

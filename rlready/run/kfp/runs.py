@@ -12,7 +12,7 @@ import kfp_server_api as api
 
 from rlready.config import fold_parameters, name_fields
 from rlready.errors import InputError
-from rlready.run.kfp.nodes import is_uncached
+from rlready.run.kfp.nodes import ENDED_BADLY, is_uncached, read_nodes
 from rlready.run.kfp.package import PIPELINE, describe_package, name_version
 from rlready.run.kfp.server import Server, call, create, get_json
 from rlready.tracking.runs import close_dead_runs, find_open_runs
@@ -151,3 +151,11 @@ def was_stopped(run: api.V2beta1Run, workflow: dict[str, Any] | None = None) -> 
     """Returns True if a run was terminated; the server calls it, and its pods, failed in the end."""
     passed, spec = {entry.state for entry in run.state_history or []} | {run.state}, (workflow or {}).get("spec") or {}
     return bool(passed & {*STOPPED}) or spec.get("activeDeadlineSeconds") == 0 or "shutdown" in spec
+
+
+def list_faults(workflow: dict[str, Any]) -> list[str]:
+    """Returns why pods failed, each reason once; for a run that fails before its first stage, in the driver of the DAG."""
+    pods = [node for node in read_nodes(workflow) if node["type"] == "Pod" and node["phase"] in ENDED_BADLY]
+    # Attempts differ in the pod's name only.
+    reasons = [re.sub(r'^pods "[^"]*" is', "its pod is", node.get("message", "")) for node in pods]
+    return list(dict.fromkeys(filter(None, reasons)))
