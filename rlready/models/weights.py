@@ -95,7 +95,7 @@ def read_header(path: Path, whole: bool = False, kind: str = "") -> Tensors:
     for name, entry in entries.items() if whole or size <= MOST_READ else ():
         if entry["dtype"] in FLOATS and 0 not in entry["shape"]:
             offset = 8 + length + entry["data_offsets"][0]
-            values = np.memmap(path, FLOATS[entry["dtype"]], "r", offset, tuple(entry["shape"]))
+            values: np.ndarray = np.memmap(path, FLOATS[entry["dtype"]], "r", offset, tuple(entry["shape"]))
             values = (values.astype("<u4") << 16).view("<f4") if entry["dtype"] == "BF16" else values
             _refuse_value(name, values, str(path), kind)
     return {name: (entry["dtype"], entry["shape"]) for name, entry in entries.items()}
