@@ -157,7 +157,7 @@ def test_the_digest_of_a_model_is_that_of_its_contents_however_large_and_however
     assert digest_folder(folder) != changed
 
 
-def test_checkpoints_take_a_tenth_of_the_time_at_most(monkeypatch):
+def test_checkpoints_take_a_tenth_of_the_time_at_most(monkeypatch, tmp_path):
     from types import SimpleNamespace
 
     from transformers import TrainerControl, TrainerState
@@ -169,7 +169,7 @@ def test_checkpoints_take_a_tenth_of_the_time_at_most(monkeypatch):
 
     def train(step_takes, saving_takes, steps, processes=1):
         """Returns at which steps a checkpoint is written, where one is due after each."""
-        callback, saved = trainer.SaveSparingly(), []
+        callback, saved = trainer.SaveCheckpoints(tmp_path / f"{saving_takes}-{processes}", clock[0], None), []
         arguments = SimpleNamespace(world_size=processes)
         for step in range(steps):
             control = TrainerControl(should_save=True)
@@ -177,6 +177,7 @@ def test_checkpoints_take_a_tenth_of_the_time_at_most(monkeypatch):
             callback.on_step_end(arguments, TrainerState(), control)
             if control.should_save:
                 clock[0] += saving_takes
+                (callback.folder / f"checkpoint-{step}").mkdir(parents=True)
                 callback.on_save(arguments, TrainerState(), control)
                 saved.append(step)
         return saved
