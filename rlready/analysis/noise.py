@@ -9,7 +9,7 @@ from rlready.analysis.comparison import Row, Setting, compare, group_settings, l
 from rlready.analysis.format import count, name_some
 from rlready.gate.lead import Lead
 from rlready.stats.intervals import LEVEL, reach_t
-from rlready.stats.regression import Variation, analyse_variance, bound_deviation, find_scattered, pool_deviation
+from rlready.stats.variation import Variation, analyse_variance, bound_deviation, find_scattered, pool_deviation
 
 Scatter = tuple[float, int]  # standard deviation between seeds, pooled over settings, and its degrees of freedom
 

@@ -22,7 +22,7 @@ from rlready.stats.correlation import (
     split_r_squared,
 )
 from rlready.stats.intervals import MIN_POINTS, bootstrap, bound_share
-from rlready.stats.regression import find_scattered, pool_deviation
+from rlready.stats.variation import find_scattered, pool_deviation
 
 
 @dataclass(frozen=True)

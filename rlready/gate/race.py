@@ -10,7 +10,7 @@ from rlready.gate.decide import draw_names
 from rlready.gate.lead import Lead
 from rlready.records.outcome import Outcome, ValidationPoint
 from rlready.records.verdicts import RaceVerdict
-from rlready.stats.difference import Steps
+from rlready.stats.steps import Steps
 
 
 class Runner(NamedTuple):

@@ -1,13 +1,11 @@
-"""Points that come in settings, each with one or several seeds: how much they scatter, and the prediction of a new one.
+"""Prediction of a new point from points that come in settings, each with one or several seeds.
 
-Predictions are those of y = a + b x + u + e: u is the deviation of a setting from the line, the same for all its seeds, and e
-that of a seed. A line through single points mistakes u for noise that more seeds average out, and its interval for a new
-setting undercovers (71% for 3 settings of 3 seeds; tests/benchmarks/test_coverage.py prints more).
+The model is y = a + b x + u + e: u is the deviation of a setting from the line, the same for all its seeds, and e that of a
+seed. A line through single points mistakes u for noise that more seeds average out, and its interval for a new setting
+undercovers (71% for 3 settings of 3 seeds; tests/benchmarks/test_coverage.py prints more).
 """
 
-import math
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -15,9 +13,9 @@ from numpy.typing import ArrayLike
 from rlready.stats.correlation import correlate
 from rlready.stats.intervals import LEVEL, MIN_POINTS, number_clusters, reach_t
 from rlready.stats.ties import TIE
+from rlready.stats.variation import find_scattered, pool_deviation
 
 MIN_SETTINGS = 5  # with fewer, the interval of a new setting covers less than 93% for some ratios of the two variances
-OUTLYING = 0.99
 
 
 def fit_line(x: Sequence[float], y: Sequence[float]) -> tuple[float, float] | None:
@@ -96,84 +94,3 @@ def predict_known_setting(
     deviation, freedom = pooled
     half, mean = reach_t(freedom, level) * deviation * (1 + 1 / len(own)) ** 0.5, float(np.mean(own))
     return mean, mean - half, mean + half
-
-
-@dataclass(frozen=True)
-class Variation:
-    """One-way analysis of variance with random groups (Searle, Casella and McCulloch 1992, chapter 3)."""
-
-    deviation: float  # standard deviation within groups, pooled
-    deviation_interval: tuple[float, float]  # for normal values
-    freedom: int  # degrees of freedom within groups
-    share: float  # of the variance between groups (intraclass correlation); may be below 0
-    share_interval: tuple[float, float]  # exact for normal values and groups of one size
-    f: float  # ratio of the mean squares
-    p: float  # chance of a larger one if the groups did not differ
-
-
-def pool_deviation(groups: Sequence[Sequence[float]]) -> tuple[float, int] | None:
-    """Returns the standard deviation within groups and its degrees of freedom, or None if nothing is repeated."""
-    freedom = sum(len(group) - 1 for group in groups if len(group))
-    if not freedom:
-        return None
-    deviation = math.sqrt(sum(float(np.var(group)) * len(group) for group in groups if len(group)) / freedom)
-    return (deviation if deviation > TIE else 0.0), freedom
-
-
-def find_scattered(groups: Sequence[Sequence[float]], level: float = OUTLYING) -> list[int]:
-    """Returns the indices of the groups that scatter significantly more than the others and so must not be pooled with them.
-
-    The largest variance is tested against the pool of the others (F-test, Bonferroni's correction for the number of groups),
-    and again without it, until none is too large (Cochran 1941; for groups of unequal sizes 't Lam 2010; at 1% as in ISO
-    5725-2, because a group left out by chance makes the pool too small). `level` is 1 minus the chance that a group is left
-    out although all scatter alike. Groups whose values are all equal, as if all scores are 0, are not considered.
-    """
-    from scipy.special import fdtrc
-
-    freedom = {number: len(group) - 1 for number, group in enumerate(groups) if len(group) > 1 and np.ptp(group) > TIE}
-    squares = {number: float(np.var(groups[number])) * len(groups[number]) for number in freedom}
-    found = []
-    while len(freedom) > 2:
-        largest = max(freedom, key=lambda number: squares[number] / freedom[number])
-        own, within = freedom[largest], squares[largest]
-        others, rest = sum(freedom.values()) - own, sum(squares.values()) - within
-        if fdtrc(own, others, within / own / (rest / others)) * len(freedom) >= 1 - level:
-            break
-        found.append(largest)
-        del freedom[largest], squares[largest]
-    return sorted(found)
-
-
-def bound_deviation(deviation: float, freedom: int, level: float = LEVEL) -> tuple[float, float]:
-    """Returns the interval of a standard deviation, from the chi-squared distribution."""
-    from scipy.special import chdtri
-
-    low, high = (deviation * math.sqrt(freedom / chdtri(freedom, tail)) for tail in ((1 - level) / 2, (1 + level) / 2))
-    return low, high
-
-
-def analyse_variance(groups: Sequence[Sequence[float]], level: float = LEVEL) -> Variation | None:
-    """Compares the spread between groups with the spread within them; groups of one value count only for the former.
-
-    Returns None with fewer than two groups, if nothing is repeated, or if all repetitions are equal.
-    """
-    values = [np.asarray(group, dtype=float) for group in groups if len(group)]
-    pooled = pool_deviation(groups)
-    if len(values) < 2 or pooled is None or pooled[0] == 0:
-        return None
-    from scipy.special import fdtrc, fdtri
-
-    deviation, freedom = pooled
-    sizes, between = np.array([len(group) for group in values]), len(values) - 1
-    grand = np.concatenate(values).mean()
-    f = float(sum(n * (group.mean() - grand) ** 2 for n, group in zip(sizes, values, strict=True)) / between)
-    f /= deviation**2
-    size = float((sizes.sum() - (sizes**2).sum() / sizes.sum()) / between)
-
-    def estimate_share(ratio: float) -> float:
-        return (ratio - 1) / (ratio + size - 1)
-
-    tails = (1 + level) / 2, (1 - level) / 2
-    low, high = (estimate_share(f / float(fdtri(between, freedom, tail))) for tail in tails)
-    bounds, p = bound_deviation(deviation, freedom, level), float(fdtrc(between, freedom, f))
-    return Variation(deviation, bounds, freedom, estimate_share(f), (low, high), f, p)

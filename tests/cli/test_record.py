@@ -16,7 +16,7 @@ from helpers.outcomes import BASE, DEVICE, fail, flatten_all, make_audited, make
 from rlready import cli
 from rlready.analysis.comparison import read_row
 from rlready.analysis.costs import balance, list_entries
-from rlready.analysis.saving import audit_rejections
+from rlready.analysis.gate_audit import audit_rejections
 from rlready.analysis.sweep_result import SweepResult, read_sweep, record_elsewhere, write_sweep
 from rlready.cli.record import read_results
 from rlready.errors import InputError

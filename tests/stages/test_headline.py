@@ -13,8 +13,9 @@ from scipy.stats import ttest_ind
 
 from rlready.analysis.answer import find_best
 from rlready.analysis.comparison import group_settings, read_row, read_rows
+from rlready.analysis.gate_audit import audit_rejections
 from rlready.analysis.noise import compare_settings, measure_noise
-from rlready.analysis.saving import audit_rejections, weigh_gate
+from rlready.analysis.saving import weigh_gate
 from rlready.analysis.sweep_result import SweepResult
 from rlready.config import Gate
 from rlready.gate.decide import decide, rank

@@ -15,10 +15,10 @@ from scipy.stats import f_oneway, linregress, spearmanr
 
 from rlready.analysis.comparison import read_row
 from rlready.analysis.costs import balance, list_entries
+from rlready.analysis.gate_audit import audit_rejections
 from rlready.analysis.noise import measure_noise
 from rlready.analysis.predictor import pick_main
 from rlready.analysis.quality import check_forecasts, choose
-from rlready.analysis.saving import audit_rejections
 from rlready.analysis.sweep_result import SweepResult
 from rlready.evaluation.samples import KINDS
 from rlready.records.outcome import (

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rlready.analysis.comparison import read_rows
-from rlready.analysis.saving import audit_rejections, is_refused
+from rlready.analysis.gate_audit import audit_rejections, is_refused
 from rlready.analysis.sweep_result import SweepResult
 from rlready.stages.report.candidates import describe_candidates
 from rlready.stages.report.gate_sections import describe_audit, describe_costs

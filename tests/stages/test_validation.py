@@ -12,7 +12,7 @@ from rlready.records.serialization import from_json, to_json
 from rlready.stages.rl import stage
 from rlready.stages.rl.stopping import explain_collapse, explain_convergence
 from rlready.stages.rl.validation import choose_step, explain_last, make_point
-from rlready.stats.difference import Steps
+from rlready.stats.steps import Steps
 
 SMALL = {"rl_prompts_per_step": 4, "rl_num_generations": 8, "sampling_max_tokens": 40, "rl_learning_rate": 1e-3}
 

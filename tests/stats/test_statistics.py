@@ -18,7 +18,8 @@ from rlready.stats.correlation import (
     split_r_squared,
 )
 from rlready.stats.intervals import MIN_POINTS, bootstrap, bound_drawn_share, bound_mean, bound_share, draw_clusters
-from rlready.stats.regression import analyse_variance, find_scattered, pool_deviation, predict_new_setting
+from rlready.stats.regression import predict_new_setting
+from rlready.stats.variation import analyse_variance, find_scattered, pool_deviation
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 from itertools import permutations
 
-from rlready.stats.difference import Steps
+from rlready.stats.steps import Steps
 
 
 def test_of_steps_that_tie_the_first_is_best_whatever_the_order_of_the_problems():

@@ -5,10 +5,11 @@ import math
 from rlready.analysis.comparison import Row
 from rlready.analysis.costs import STAGES, UNIT, balance, list_entries
 from rlready.analysis.format import MISSING, count, show_estimate, show_result
+from rlready.analysis.gate_audit import audit_rejections, is_refused
 from rlready.analysis.plateau import describe_settling
 from rlready.analysis.policies import AFFORDED, LOST, describe_cheap, list_families, list_policies, name_cost, pick_probe, price
 from rlready.analysis.pool import explain_no_pool, find_pools, find_probes
-from rlready.analysis.saving import audit_rejections, is_refused, name_judges
+from rlready.analysis.saving import name_judges
 from rlready.records.outcome import CANDIDATE_STAGES, STAGE_NAMES
 from rlready.stages.report.document import Plot, Section
 from rlready.stages.report.plots import draw_policies

@@ -16,8 +16,8 @@ from rlready.evaluation.score import count_right, score_problems
 from rlready.records.outcome import ValidationPoint, ValidationRecord
 from rlready.sampling.engine import Draw
 from rlready.sampling.transformers_engine import TransformersEngine
-from rlready.stats.difference import Steps
 from rlready.stats.pass_at_k import estimate_pass_at_k
+from rlready.stats.steps import Steps
 from rlready.training.processes import count_ranks, is_main
 
 CORRECT, UNKNOWN = "validation_correct", "validation_unknown"  # in the Trainer's log: samples of each problem
