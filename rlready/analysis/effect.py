@@ -44,8 +44,8 @@ def list_changes(row: Row, k: int | None) -> list[Change]:
     if effect is None:
         return []
     measured = [("Pass@1", effect.before, outcome.benchmark)]
-    for (name, before), (_, after) in zip(_split(effect.off_target_before), _split(effect.off_target), strict=True):
-        measured.append((f"{name} (off target)", before, after))
+    before = dict(_split(effect.off_target_before))
+    measured += [(f"{name} (off target)", before[name], after) for name, after in _split(effect.off_target) if name in before]
     found = []
     for what, *records in measured:
         earlier, later = (Outcome(outcome.candidate, benchmark=record) for record in records)
@@ -73,11 +73,9 @@ def describe_lost(changes: dict[str, list[Change]]) -> list[str]:
 
 
 def _split(record: BenchmarkRecord | None) -> list[tuple[str, BenchmarkRecord]]:
-    """Returns the record of each benchmark."""
-    if record is None or not record.correct or not record.problem_ids:
-        return []
+    """Returns the record of each benchmark, with its counts if they are known."""
     split, first = [], 0
-    for name, problems, pass_at_1, standard_error, _ in record.benchmarks:
+    for name, problems, pass_at_1, standard_error, _ in record.benchmarks if record else ():
         lists = {part: values for part in ("problem_ids", "correct", "groups") if (values := getattr(record, part))}
         own: dict[str, Any] = {part: values[first : first + problems] for part, values in lists.items()}
         split.append((name, BenchmarkRecord(pass_at_1, standard_error, problems=problems, samples=record.samples, **own)))

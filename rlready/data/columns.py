@@ -6,13 +6,13 @@ An entry names `column`, `column[key]`, `column[*]` (a list, joined), or a text 
 import itertools
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
-from typing import Any
 
+from rlready.data.cells import is_absent, parse_list, read_texts, restore_integer, shorten_whole
 from rlready.data.chat_messages import is_chat
 from rlready.data.files import EVALUATION, TRAINING
-from rlready.data.references import is_absent, parse_list, read_texts, restore_integer, shorten_whole, split_answer
+from rlready.data.references import split_answer
 from rlready.data.registry import Source, list_paths
 from rlready.errors import InputError
 
@@ -28,6 +28,8 @@ USUAL = {
     ),
 }
 NESTED = (*USUAL["messages"], *USUAL["choices"], "reward_model")  # columns that hold lists or objects
+CHATS = ("[{", "array([{")  # how a chat begins that is a text
+TURN = ("role", "from", "content", "value", "text")  # of a turn; what else it holds may be the answer
 CONTEXT = ("input", "context", "passage", "story", "background", "body", "Body")  # what a question is about, beside it
 SYSTEM = ("system", "system_prompt", "system_message", "systemPrompt")  # a system turn in a column of its own
 # Usual names of what problems were made from; those of one template, document or original problem belong together.
@@ -36,12 +38,12 @@ GROUP = ("template", "template_id", "original_question", "original_id", "source_
 HINTS = {
     "question": "question problem prompt query instruction input task ask",
     "answer": "answer final target label gold truth result expected correct",
-    "solution": "solution rationale reason explanation cot work step trace response completion output chosen answer",
+    "solution": "solution rationale reason explanation cot work step trace response completion output attempt chosen answer",
 }
 # Last words of the names of columns about a problem, which are none of its parts.
 ABOUT = re.compile(
     r"(?:^|[\W_])(?:id|ids|idx|index|uuid|hash|url|type|kind|source|origin|format|category|subject|topic|domain|tags?|level|difficulty"
-    r"|score|rate|rating|length|len|tokens|count|num|date|split|language|lang|model|name|version|licen[sc]e)$"
+    r"|score|pass_at_\w+|rate|rating|length|len|tokens|count|num|date|split|language|lang|model|name|version|licen[sc]e)$"
 )
 HISTORY = re.compile(
     r"(?:(?:chat|conversation|dialogue?|message)_?)?history|(?:past|prior|prev(?:ious)?|earlier)_(?:turns|messages|dialogue?)",
@@ -60,20 +62,22 @@ OPTION = re.compile(r"(?:(?i:op|opt|option|choice|answer)[ _]?(?=[A-Ha-h]$)|(?=[
 RIGHT = ("label", "correct", "is_correct", "is_right")  # where they hold false, the solution is wrong
 VALID = ("is_correct", "is_right", "is_valid", "solution_is_valid", "problem_is_valid")  # the same as texts, as NuminaMath has
 INVALID = {"false", "no", "0", "incomplete", "problem not solved"}
-SPLIT, WEIGHT = "split", "weight"
+SPLIT, WEIGHT, REWARD = "split", "weight", "reward"
 USUAL_COLUMNS = {name.partition("[")[0] for names in USUAL.values() for name in names}
-GUESSED = {*USUAL_COLUMNS, *CONTEXT, *SYSTEM, *RIGHT, *VALID, "history", "format", SPLIT, WEIGHT}  # read without being named
+# Read without being named.
+GUESSED = {*USUAL_COLUMNS, *CONTEXT, *SYSTEM, *RIGHT, *VALID, "history", "format", SPLIT, WEIGHT, REWARD}
 LONGEST_ANSWER = 80  # characters; a longer text beside another answer is a solution
 ROWS_TRIED = 20
 WORDS_COMPARED = 60  # characters
 
 
 def parse_cells(row: dict) -> dict:
-    """Returns a row with its chats and options parsed if they are texts, as in tables."""
-    for name in NESTED:
-        text = row.get(name)
-        if isinstance(text, str) and text[:1] in ("[", "{"):
-            row = row | {name: parse_list(text)}
+    """Returns a row with its chats, in any column, and its options parsed if they are texts, as in tables."""
+    for name, text in row.items():
+        if isinstance(text, str) and text.startswith(("[", "{", "array([")):
+            found = parse_list(text) if name in NESTED or text.startswith(CHATS) else text
+            if name in NESTED or is_chat(found):
+                row = row | {name: found}
     return row
 
 
@@ -160,23 +164,28 @@ def propose_columns(rows: list[dict], needs_solution: bool, reads: Callable, nam
 
     Raises InputError if two columns could be the answer.
     """
-    rows = rows[:ROWS_TRIED]
+    rows = [parse_cells(row) for row in rows[:ROWS_TRIED]]
 
     def works(columns: dict[str, str]) -> bool:
         return 2 * sum(reads(row, columns) for row in rows) > len(rows)
 
-    for name in dict.fromkeys(key for row in rows for key in row):
-        if not WRONG.search(name) and all(is_chat(row.get(name)) for row in rows) and works({"messages": name} | named):
+    present = dict.fromkeys(key for row in rows for key in row)
+    chats = [name for name in present if not WRONG.search(name) and all(is_chat(row.get(name)) for row in rows)]
+    for name in chats:
+        if works({"messages": name} | named):
             return {"messages": name} | named
     texts = _list_texts(rows)
-    for question in [named["question"]] if "question" in named else _rank(texts, "question"):
+    asking = [(part, name) for name in chats for part in ("messages", "question") if "question" not in named]
+    asking += [("question", name) for name in ([named["question"]] if "question" in named else _rank(texts, "question"))]
+    for part, question in asking:
         others = {name: values for name, values in texts.items() if name not in (question, *named.values())}
         answers = [named["answer"]] if "answer" in named else _rank(others, "answer")
         solutions = [named["solution"]] if "solution" in named else _rank(others, "solution")
-        about = (name for name in CONTEXT if name != question and "question" not in named)
+        answers = answers or [name for name in solutions if all(map(_is_short, others[name]))]  # s1K's solution
+        about = (name for name in CONTEXT if part == "question" and name != question and "question" not in named)
         held = (name for name in about if all(isinstance(row.get(name), str) and not is_absent(row[name]) for row in rows))
         context = next(held, None)  # what all questions are about
-        asked = {"question": f"{{{question}}}\n\n{{{context}}}" if context else question} | named
+        asked = {part: f"{{{question}}}\n\n{{{context}}}" if context else question} | named
         # Prose is no answer, but may hold one.
         holding = [name for name in solutions if all(split_answer(text) for text in others[name] if isinstance(text, str))]
         tries = [{"answer": name} for name in dict.fromkeys([*answers, *holding])]
@@ -202,8 +211,7 @@ def _list_texts(rows: list[dict]) -> dict[str, list]:
     found: dict[str, list] = {}
     for row in rows:
         plain = {key: value for key, value in row.items() if isinstance(key, str) and not re.search(r"[\[\]{}]", key)}
-        inner = {f"{key}[{k}]": v for key, some in plain.items() if isinstance(some, dict) for k, v in some.items()}
-        for name, value in (plain | inner).items():
+        for name, value in (pair for key, some in plain.items() for pair in _list_inside(key, some)):
             if not is_absent(value):
                 found.setdefault(name, []).append(value)
     texts = {}
@@ -212,6 +220,21 @@ def _list_texts(rows: list[dict]) -> dict[str, list]:
         if all(map(_is_plain, values)) and not aside and (len(rows) < 5 or len(set(map(str, values))) > 1):
             texts[name] = values
     return texts
+
+
+def _list_inside(path: str, value: object) -> Iterator[tuple[str, object]]:
+    """Yields a column and what the objects and chats in it hold, with their names as `compile_column` reads them."""
+    yield path, value
+    value = parse_list(value) if isinstance(value, str) and value.startswith("{") else value
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if is_chat(value) else ()
+    for key, some in inner:
+        some = {name: one for name, one in some.items() if name not in TURN} if is_chat(value) else some
+        if re.fullmatch(r"\w+", str(key)):
+            yield from _list_inside(f"{path}[{key}]", some)
+
+
+def _is_short(value: object) -> bool:
+    return isinstance(value, str) and len(value) <= LONGEST_ANSWER and "\n" not in value
 
 
 def _is_plain(value: object) -> bool:
@@ -267,11 +290,12 @@ def check_row(row: dict, named: set[str], trains: bool, note: Callable[[str], No
         raise InputError(f"the solution is marked as wrong ({wrong}: {str(row[wrong]).casefold()})")
     if any(row.get(name) for name in SYSTEM):
         note("a system turn")
-    weight, split = row.get(WEIGHT, 1), str(row.get(SPLIT, "")).casefold()
-    if trains and weight == 0 and WEIGHT not in named:
+    split = str(row.get(SPLIT, "")).casefold()
+    if trains and row.get(WEIGHT, 1) == 0 and WEIGHT not in named:
         raise InputError("its weight is 0")
-    if trains and isinstance(weight, int | float) and weight != 1:
-        note("not used: the column weight")
+    for name in (WEIGHT, REWARD) if trains else ():
+        if isinstance(row.get(name), int | float) and row[name] != 1 and name not in named:
+            note(f"not used: the column {name}")
     if split in (EVALUATION if trains else TRAINING) and SPLIT not in named:
         note(f"the column split says {split}; keep: {{split: [...]}} in curate_sources takes only some")
 
@@ -302,32 +326,3 @@ def list_columns(source: Source, present: list[str], where: str) -> list[str] | 
                 " curate_sources"
             )
     return list(needed)
-
-
-def _write(value: object) -> str:
-    if is_absent(value) and value != "":
-        raise InputError(f"a column of a text with {{column}} or [*] holds {value}")
-    return str(restore_integer(value))
-
-
-@lru_cache
-def compile_column(path: str) -> Callable[[dict], object]:
-    """Returns a function that reads `column`, `column[key][0]`, `column[*]` (joined) or a text with {column} from a row."""
-    if "{" in path:
-        first, *parts = re.split(r"\{([^{}]+)\}", path)
-        pieces = [(compile_column(name), text) for name, text in zip(parts[::2], parts[1::2], strict=True)]
-        return lambda row: first + "".join(_write(read(row)) + text for read, text in pieces)
-    column, *keys = re.split(r"\]?\[|\]$", path)
-
-    def get(row: dict) -> Any:
-        if column not in row:
-            raise InputError(f"no column {column!r}")
-        value = row[column]
-        for key in filter(None, keys):
-            try:
-                value = ", ".join(map(_write, value)) if key == "*" else value[int(key) if key.isdigit() else key]
-            except (LookupError, TypeError):
-                raise InputError(f"{column!r} has no {key!r}") from None
-        return value
-
-    return get

@@ -6,7 +6,7 @@ import lzma
 import re
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -257,6 +257,17 @@ def open_arrow(file, name: str):
     except (pa.ArrowException, OSError) as error:
         kind = "Parquet" if find_form(name) == ".parquet" else "Arrow"
         raise InputError(f"{name}: not a readable {kind} file, or truncated ({one_line(error)}); fetch it again") from error
+
+
+def cast_texts(batch):
+    """Returns rows of Arrow with their columns of bytes as texts, if they are UTF-8: some writers name no kind of text."""
+    import pyarrow as pa
+
+    for place, kind in enumerate(batch.schema.types):
+        if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
+            with suppress(pa.ArrowInvalid):
+                batch = batch.set_column(place, batch.schema.names[place], batch.column(place).cast(pa.large_string()))
+    return batch
 
 
 def count_rows(file, name: str) -> int:

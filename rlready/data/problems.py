@@ -10,13 +10,13 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from rlready.data.cells import compile_column, is_absent, restore_integer
 from rlready.data.characters import LONE_SURROGATE, RESTORED, check_text, restore_backslashes
 from rlready.data.chat_messages import check_prompt, read_dialogue, read_message, strip_end
 from rlready.data.columns import (
     GROUP,
     USUAL,
     check_row,
-    compile_column,
     guess_columns,
     list_unread,
     parse_cells,
@@ -24,10 +24,10 @@ from rlready.data.columns import (
 )
 from rlready.data.identity import identify
 from rlready.data.pictures import open_picture
-from rlready.data.references import end_in_answer, is_absent, name_kind, read_answer, restore_integer
+from rlready.data.references import end_in_answer, name_kind, read_answer
 from rlready.data.registry import Source, list_paths
 from rlready.data.sources import read_rows
-from rlready.errors import InputError
+from rlready.errors import InputError, error_context
 from rlready.verifier import find_format, is_readable
 
 BESIDE = ("subject", "image", "group")  # columns that are no part of the text
@@ -35,6 +35,7 @@ LONGEST_VALUE = 80  # characters of a column in a message
 ROWS_SHOWN = 20  # from which columns are proposed
 NO_QUESTION, NO_ANSWER = "no question", "no answer"
 NO_SOLUTION = "no worked solution"
+MISREAD = (NO_QUESTION, NO_ANSWER, NO_SOLUTION, "the question is", "the answer is", "messages is")  # begin such reasons
 OTHER_SHARE = "of another share of the source"
 WITHOUT_SOLUTIONS = (
     "Without worked solutions, rows can be RL prompts (curate_rl_data) or evaluation problems (curate_evaluation_data), and"
@@ -142,6 +143,9 @@ def _read_text(row: dict, needs_solution: bool, source: Source, note: Note) -> d
     if choices and not source.format:
         return _read_choice(question, choices, restore_integer(answer), needs_solution, note)
     form = source.format or str(row.get("format") or "") or _guess_format(question, answer)
+    if not source.format and row.get("format"):
+        with error_context("the column format (format: in curate_sources or init's --format replaces it)"):
+            find_format(form)
     answer, text = (restore_backslashes(one) if isinstance(one, str) else one for one in (answer, solution))
     if text != solution and needs_solution:
         note(RESTORED.format("solution"))
@@ -291,7 +295,8 @@ def read_some(source: Source, split: str, seed: int, count: int, revision: str =
     if not some:
         counted = "; ".join(f"{number} x {reason}" for reason, number in left_out.items())
         first = [row for _, row in itertools.islice(read_rows(source, split, seed, revision), ROWS_SHOWN)]
-        explained = _explain([row for row in first if isinstance(row, dict) and row], split == "sft", source)
+        misread = any(reason.startswith(MISREAD) or "column" in reason for reason in left_out)  # else no column is better
+        explained = _explain([row for row in first if misread and isinstance(row, dict) and row], split == "sft", source)
         raise InputError(f"{source.name}: no usable {split} row among the first {left_out.total()} ({counted}{explained}")
     return some, changed, left_out
 

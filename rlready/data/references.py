@@ -1,26 +1,16 @@
 """Reference answers as data sets give them: a text, a number, a list, after GSM8K's mark or "the answer is", or missing."""
 
-import ast
-import contextlib
 import json
 import math
 import re
 from collections.abc import Callable
-from decimal import Decimal
 
-import numpy as np
-
+from rlready.data.cells import is_absent, parse_list, read_texts, restore_integer, shorten_whole
 from rlready.errors import InputError
 from rlready.verifier import extract_boxed, find_format
 from rlready.verifier.formats.extract import extract_word
 from rlready.verifier.formats.plugin import PlugIn
 
-# Texts for a missing answer; `notfound` and `proof` are NuminaMath's, the others come from converted tables.
-ABSENT = {"", "-", "–", "?", "notfound", "not found", "nan", "null", "n/a", "none", "<na>", "#n/a", "nil", "nat"}
-LONGEST_ABSENT = max(map(len, ABSENT))
-QUOTED = re.compile(r"""'[^']*'|"[^"]*\"""")
-NUMPY = re.compile(rf"\[(?:\s*(?:{QUOTED.pattern}))+\s*\]")  # a list of texts without commas, which Python would join
-LARGEST_EXACT = 2**53  # a larger float may have been another whole number
 SEVERAL = "several answers in the solution, of which the last counts"
 ANY = "several acceptable answers, of which any is right"
 PROOF = "proof"
@@ -28,61 +18,14 @@ HEADING = re.compile(r"^#{2,6}(?!#)", re.MULTILINE)
 # `#### 72` in the last line; a heading of Markdown has text below it.
 MARK = re.compile(r"(?<!#)####(?!#)[ \t]*(?P<answer>\S[^\n]*?)\s*\Z")
 MARKED = re.compile(r"^####(?!#)[ \t]*(-?[$\d][^\n]*)$", re.MULTILINE)
-# `The answer is 72.` at the end, one word or one formula; more words may be more than the answer.
-SAID = re.compile(r"(?:\bthe (?:final |correct )?answer is|\banswer):?\s*(?P<answer>\$[^$\n]+\$|\S+)\s*\Z", re.IGNORECASE)
+# `The answer is 72.` at the end, one word or one formula, also with Minerva's last sentence; more words may be more than it.
+SAID = re.compile(
+    r"(?:\bthe (?:final |correct )?answer is|\banswer):?\s*(?P<answer>\$[^$\n]+\$|\S+)\s*(?:I hope it is correct\.)?\s*\Z",
+    re.IGNORECASE,
+)
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:/\d+)?")
-WHOLE_FLOAT = re.compile(r"-?\d+\.0")
 ADDED = "added: the answer, after the solution"
 REWRITTEN = "rewritten: the answer that the solution ends in, as evaluation reads it"
-
-
-def is_absent(value: object) -> bool:
-    """Returns whether a value is missing: null, NaN, or a text such as `None`, `NA` and `n/a`."""
-    if isinstance(value, float):
-        return not math.isfinite(value)
-    if not isinstance(value, str):
-        return value is None
-    text = value.strip()
-    return len(text) <= LONGEST_ABSENT and (text == "NA" or text.casefold() in ABSENT)  # `Na` is sodium
-
-
-def restore_integer(value: object) -> object:
-    """Returns a whole number in a float as an integer, and another float as a text without the digits of its error.
-
-    A column with an empty cell makes floats of integers; a float of 32 bits has other digits as one of 64.
-
-    Raises InputError if it is so large that the float has lost digits.
-    """
-    if isinstance(value, Decimal):
-        return int(value) if value == value.to_integral_value() else f"{value.normalize():f}"
-    if not isinstance(value, float):
-        return value
-    if not value.is_integer():
-        return f"{value:.7g}" if float(f"{value:.7g}") != value == float(np.float32(value)) else f"{value:.15g}"
-    if abs(value) > LARGEST_EXACT:
-        raise InputError("a whole number in a float column, so large that it has lost digits; give it as text")
-    return int(value)
-
-
-def shorten_whole(text: str) -> str:
-    """Returns a whole number without `.0`, which tables write that have made floats of integers; any other text as it is."""
-    return text.removesuffix(".0") if WHOLE_FLOAT.fullmatch(text) else text
-
-
-def parse_list(text: str) -> object:
-    """Returns what a text is in the notation of JSON, Python or numpy, as tables have lists and objects; or the text."""
-    with contextlib.suppress(ValueError, RecursionError):
-        return json.loads(text)
-    with contextlib.suppress(ValueError, SyntaxError, RecursionError, MemoryError):
-        texts = QUOTED.findall(text) if NUMPY.fullmatch(text) else None
-        return [ast.literal_eval(one) for one in texts] if texts else ast.literal_eval(text)
-    return text
-
-
-def read_texts(value: object) -> object:
-    """Returns the list of texts that a text is in such a notation; any other value as it is."""
-    texts = parse_list(value) if isinstance(value, str) and value.startswith(("['", '["')) else None
-    return texts if isinstance(texts, list) and all(isinstance(text, str) for text in texts) else value
 
 
 def has_several_answers(text: str) -> bool:
@@ -109,7 +52,8 @@ def read_reference(value: object) -> str | None:
         return json.dumps(accepted, ensure_ascii=False) if len(accepted) > 1 else accepted[0] if accepted else None
     value = restore_integer(value)
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
-        raise InputError(f"the answer is {name_kind(value)}, not text")
+        keys = f" with the keys {', '.join(map(str, value))}; name one: COLUMN[KEY]" if isinstance(value, dict) else ""
+        raise InputError(f"the answer is {name_kind(value)}{keys or ', not text'}")
     text = str(value).strip()
     if "##" in text and HEADING.search(text):
         raise InputError("the answer is a text with headings, not an answer; name its column under columns: answer")
@@ -171,6 +115,8 @@ def read_answer(answer: object, solution: object, form: str, note: Callable[[str
         if isinstance(text, str) and has_several_answers(text):
             note(SEVERAL)
     answer = read_texts(answer)
+    if form == "boxed" and isinstance(answer, str) and answer.startswith('{"') and isinstance(parse_list(answer), dict):
+        answer = parse_list(answer)
     if isinstance(answer, str) and (parted := split_answer(answer)):
         solution, answer = solution or parted[0], parted[1]
     if isinstance(answer, list) and len(answer) > 1:

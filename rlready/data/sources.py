@@ -12,10 +12,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rlready.data import hub
+from rlready.data.cells import WHOLE_FLOAT, shorten_whole
 from rlready.data.chat_messages import is_chat
 from rlready.data.columns import USUAL, find_repeated, list_columns
-from rlready.data.files import LINES, ROWS_AT_ONCE, WHOLE, count_rows, find_form, list_files, open_arrow, open_file, read_lines
-from rlready.data.references import WHOLE_FLOAT, shorten_whole
+from rlready.data.files import (
+    LINES,
+    ROWS_AT_ONCE,
+    WHOLE,
+    cast_texts,
+    count_rows,
+    find_form,
+    list_files,
+    open_arrow,
+    open_file,
+    read_lines,
+)
 from rlready.data.registry import BUILTIN, Source
 from rlready.errors import InputError, one_line
 
@@ -114,7 +125,7 @@ class Chunk:
                     yield f"{self.name} line {row[0]}", _parse_line(self.where, *row)
             return
         try:
-            rows = self.rows.to_pylist()
+            rows = cast_texts(self.rows).to_pylist()
         except UnicodeDecodeError as error:
             raise InputError(f"{self.where} row {self.first} or later: not UTF-8 ({error.reason})") from error
         for number, row in enumerate(rows, self.first):
@@ -252,6 +263,11 @@ def _decode(text: str, place: int = 0) -> Iterator[Any]:
 def _find_rows(whole: dict, name: str, note: Callable[[str], None]) -> list:
     """Returns the rows of an object: a list under one of its keys, its columns, or itself."""
     lists = {key: some for key, some in whole.items() if isinstance(some, list) and isinstance((some or [0])[0], dict)}
+    if "row" in lists.get("rows", [{}])[0]:  # of the hub's dataset viewer
+        if cut := next((one for one in lists["rows"] if one.get("truncated_cells")), None):
+            raise InputError(f"{name}: the viewer truncated cells of row {cut.get('row_idx')}; fetch the dataset's own files")
+        note(f"{len(lists['rows'])} rows of the dataset viewer, of {whole.get('num_rows_total', 'an unknown number')}")
+        return [one["row"] for one in lists["rows"]]
     lists = {key: some for key, some in lists.items() if not is_chat(some)}
     if len(lists) > 1:
         raise InputError(f"{name}: lists of objects under {', '.join(lists)}; write each into a .jsonl file of its own")

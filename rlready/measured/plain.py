@@ -2,13 +2,12 @@
 
 import contextlib
 from collections.abc import Iterator
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from rlready.errors import InputError
 from rlready.measured.log import Reading, Sample
-from rlready.measured.records import Row, read_rows, read_score
+from rlready.measured.records import Row, read_rows, read_score, read_target
 
 PROBLEM, REFERENCE = ("problem", "problem_id", "id"), ("reference", "answer", "target", "ground_truth")
 COMPLETION, TEXT = ("completion", "response", "output"), ("question", "text", "prompt")
@@ -34,10 +33,15 @@ def read_plain(files: list[Path], score: str | None) -> dict[str, Reading]:
         if "" in found and len(found) > 1:
             raise InputError(f"{where}: some rows name a candidate and others do not; name it in all of them, or in none")
 
-    return {
-        name: Reading("plain", chain.from_iterable(_list_samples(row, where, score or "correct") for where, row in rows))
-        for name, rows in found.items()
-    }
+    def read(rows: list[tuple[str, Row]]) -> Iterator[Sample]:
+        counted = set()
+        for where, row in rows:
+            if row.get("samples") not in (None, "") and (problem := _read_text(row, PROBLEM)) in counted:
+                raise InputError(f"{where}: an earlier row has counts of {problem} too; write one row per problem")
+            counted.add(_read_text(row, PROBLEM))
+            yield from _list_samples(row, where, score or "correct")
+
+    return {name: Reading("plain", read(rows)) for name, rows in found.items()}
 
 
 def _list_samples(row: Row, where: str, score: str) -> Iterator[Sample]:
@@ -54,6 +58,7 @@ def _list_samples(row: Row, where: str, score: str) -> Iterator[Sample]:
         yield from (Sample(**told, right=number < correct, scored=True, counted=True) for number in range(samples))
         return
     completion, reference = _read_text(row, COMPLETION), _read_text(row, REFERENCE)
+    reference = reference and read_target(reference)
     if score not in row and (completion is None or reference is None):
         raise InputError(f"{where}: has neither {score!r} nor a completion and a reference; expected {EXPECTED}")
     right = read_score(row.get(score), where)

@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import itertools
 import json
 import tempfile
 from collections.abc import Iterator
@@ -11,11 +12,11 @@ from typing import IO, Any
 from rlready.data.columns import find_repeated
 from rlready.data.files import COMPRESSED, LINES
 from rlready.data.references import split_answer
-from rlready.data.sources import LARGEST, make_row
+from rlready.data.sources import LARGEST, SEPARATORS, make_row
 from rlready.errors import InputError, one_line
 from rlready.models.remote import copy_all, is_url
 
-SUFFIXES = (*LINES, ".json", ".csv", ".parquet", ".eval")
+SUFFIXES = (*LINES, ".json", ".csv", ".tsv", ".parquet", ".eval")
 RIGHT, WRONG = {"1", "1.0", "true", "c", "correct", "right"}, {"0", "0.0", "false", "i", "incorrect", "wrong"}
 UNKNOWN = {"", "nan", "null", "none", "n", "unknown"}
 Row = dict[str, Any]
@@ -28,8 +29,8 @@ def find_suffix(path: Path) -> str:
 
 def read_rows(*paths: Path) -> Iterator[tuple[str, Row]]:
     """Yields (where, row) for every row of JSONL, JSON, CSV or Parquet files; raises InputError if one cannot be read."""
-    readers = dict.fromkeys(LINES, ("JSONL", _read_lines))
-    readers |= {".json": ("JSON", _read_json), ".csv": ("CSV", _read_csv), ".parquet": ("Parquet", _read_parquet)}
+    readers = dict.fromkeys(LINES, ("JSONL", _read_lines)) | dict.fromkeys((".csv", ".tsv"), ("CSV", _read_csv))
+    readers |= {".json": ("JSON", _read_json), ".parquet": ("Parquet", _read_parquet)}
     for path in paths:
         form, read = readers.get(find_suffix(path), ("", None))
         if read is None:
@@ -98,7 +99,8 @@ def _read_json(path: Path) -> Iterator[tuple[str, Any]]:
 def _read_csv(path: Path) -> Iterator[tuple[str, Any]]:
     csv.field_size_limit(LARGEST)  # a completion may be longer than the 128 KB that csv allows
     with open_text(path) as file:
-        rows = csv.reader(file, strict=True)
+        first = file.readline()
+        rows = csv.reader(itertools.chain([first], file), delimiter=max(",", *SEPARATORS, key=first.count), strict=True)
         header = next(rows, [])
         if twice := find_repeated(header):
             raise InputError(f"{path}: the column {twice!r} occurs twice")

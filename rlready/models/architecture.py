@@ -160,7 +160,7 @@ def _refuse_sizes(config: dict, where: str) -> None:
 def _list_tensors(config: dict) -> dict[str, list[int]] | None:
     """Returns the shapes of a plain decoder's tensors by name; None for any other architecture or an unusual option."""
     shape, kind = read_shape(config), config.get("model_type")
-    rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
+    rope = {**(config.get("rope_parameters") or {}), **(config.get("rope_scaling") or {})}
     usual = config.get("hidden_act") == "silu" and rope.get("rope_type", "default") == "default" and "type" not in rope
     usual &= set(config.get("layer_types") or []) <= ATTENTION and type(config.get("max_position_embeddings")) is int
     usual &= type(config.get("rms_norm_eps")) is float and type(config.get("tie_word_embeddings")) is bool

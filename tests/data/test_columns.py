@@ -59,6 +59,13 @@ def test_names_remind_of_parts_and_identifiers_and_types_are_none(columns, expec
         ({"question": ASKED, "answers": lambda n: {"text": [str(n + 3)], "start": [3]}}, False,
          {"question": "question", "answer": "answers[text]"}),
         ({"data": lambda n: {"ask": f"What is {n}?", "gold": n}}, False, {"question": "data[ask]", "answer": "data[gold]"}),
+        ({"ask": ASKED, "truth": lambda n: f'{{"value": {n}}}'}, False, {"question": "ask", "answer": "truth[value]"}),
+        ({"turns": lambda n: [{"from": "human", "value": f"{n}?"}, {"from": "gpt", "ground_truth": {"value": f"{n}"}}]}, False,
+         {"messages": "turns", "answer": "turns[1][ground_truth][value]"}),  # ORZ
+        ({"input": lambda n: [{"role": "user", "content": f"{n}?"}], "output": "\\boxed{{{n}}}"}, True,
+         {"question": "input", "solution": "output"}),  # Nemotron
+        ({"question": ASKED, "solution": "{a}", "attempt": WORKED}, True,
+         {"question": "question", "answer": "solution", "solution": "attempt"}),  # s1K
     ],
 )  # fmt: skip
 def test_proposals_look_into_objects_and_at_what_columns_hold(columns, needs_solution, expected):
@@ -207,9 +214,27 @@ def test_any_of_a_list_of_acceptable_answers_is_right():
     assert is_other(reference, "7", "boxed") and not is_other(reference, "0.5", "boxed")
 
 
-def test_true_and_false_are_no_answer_and_have_a_reason():
-    with pytest.raises(InputError, match="the answer is true or false, not text"):
-        read_problem({"question": "Is 2 even?", "answer": True}, False)
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (True, "the answer is true or false, not text"),
+        ({"value": 2, "unit": "kg"}, r"an object with the keys value, unit; name one: COLUMN\[KEY\]"),
+        ('{"value": 2}', "an object with the keys value;"),
+    ],
+)
+def test_true_and_false_and_objects_are_no_answer_and_have_a_reason(answer, said):
+    with pytest.raises(InputError, match=said):
+        read_problem({"question": "Is 2 even?", "answer": answer}, False)
+
+
+def test_a_key_reads_an_object_in_a_text_and_never_a_character():
+    row = {"question": "1+1?", "truth": '{"value": [2]}', "answer": "23"}
+    assert (
+        read_problem(row, False, Source("m", path="-", columns={"question": "question", "answer": "truth[value][0]"}))["answer"]
+        == "2"
+    )
+    with pytest.raises(InputError, match="'answer' has no '0'"):
+        read_problem(row, False, Source("m", path="-", columns={"question": "question", "answer": "answer[0]"}))
 
 
 def test_operands_are_no_options():

@@ -5,6 +5,7 @@ import json
 import math
 import re
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -53,6 +54,9 @@ def read(row, needs_solution=True, source=UNNAMED):
             ]
         },
         {"prompt": [{"type": "text", "text": "What is 1+1?"}], "completion": [TOLD]},
+        {"prompt": json.dumps([ASKED]), "completion": str([TOLD])},
+        {"messages": str(np.array([ASKED, TOLD]))},
+        {"messages": repr(np.array([ASKED, TOLD]))},
         {"question": "What is 1+1?", "answer": "It is \\boxed{2}."},
     ],
 )
@@ -67,6 +71,7 @@ def test_every_form_of_a_chat_is_read(row):
     [
         ({"messages": [{"role": "system", "content": "Be brief."}, ASKED, TOLD]}, TOLD["content"], "a system turn"),
         ({"messages": [{"role": "system", "content": ""}, ASKED, TOLD]}, TOLD["content"], None),
+        ({"question": "1+1?", "response": "So \\boxed{2}.", "reward": 0.0}, "So \\boxed{2}.", "not used: the column reward"),
         (
             {"messages": [ASKED, {**TOLD, "reasoning_content": "One more."}]},
             "<think>\nOne more.\n</think>\n\nIt is \\boxed{2}.",
@@ -205,6 +210,7 @@ def test_inequalities_are_no_tokens_of_a_template():
         ({"question": "q", "answer": "2", "solution": "The answer is 2 pens."}, "\\boxed{2}.", [ADDED]),
         ({"question": "q", "answer": "So.\n#### 2"}, "So.\nThe answer is \\boxed{2}.", []),
         ({"prompt": "q", "completion": "So.\n#### 2"}, "So.\nThe answer is \\boxed{2}.", [REWRITTEN]),
+        ({"question": "q", "solution": "So. Answer: $2$ I hope it is correct."}, "The answer is \\boxed{2}.", [REWRITTEN]),
         ({"question": "q", "solution": "So. The answer is: 2"}, "So.\nThe answer is \\boxed{2}.", [REWRITTEN]),
         ({"instruction": "q", "input": "1+1", "output": "It is \\boxed{2}."}, "It is \\boxed{2}.", []),
         ({"messages": [ASKED, {**TOLD, "content": "Answer: $2$"}]}, "\\boxed{2}.", [ADDED]),

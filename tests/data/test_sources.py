@@ -671,6 +671,26 @@ def test_cells_of_a_table_may_hold_chats(tmp_path):
         assert problems[0]["question"] == "1+1?" and problems[0]["answer"] == "2"
 
 
+def test_bytes_that_are_texts_are_read(tmp_path):
+    table = pa.table({"question": [b"1+1?"], "answer": [b"2"], "image": [b"\x89PNG\xff"]})
+    pq.write_table(table, tmp_path / "a.parquet")
+    assert [row for _, row in read_rows(find_source(str(tmp_path / "a.parquet"), "datasets"), "rl", 0)] == [
+        {"question": "1+1?", "answer": "2", "image": b"\x89PNG\xff"}
+    ]
+
+
+def test_a_page_of_the_dataset_viewer_is_read_unless_it_truncated_cells(tmp_path):
+    rows = [{"row_idx": n, "row": row, "truncated_cells": []} for n, row in enumerate(ROWS)]
+    page = {"features": [{"name": "question"}], "rows": rows, "num_rows_total": 70}
+    (tmp_path / "a.json").write_text(json.dumps(page))
+    contents, problems = read(str(tmp_path / "a.json"))
+    assert len(problems) == 9 and contents.notes == ["9 rows of the dataset viewer, of 70"]
+    rows[3]["truncated_cells"] = ["question"]
+    (tmp_path / "a.json").write_text(json.dumps(page))
+    with pytest.raises(InputError, match="the viewer truncated cells of row 3"):
+        read(str(tmp_path / "a.json"))
+
+
 def test_an_object_of_rows_by_their_names_is_read(tmp_path):
     for ask in ("question", "Q"):
         rows = {f"row{n}": {ask: row["question"], "answer": row["answer"]} for n, row in enumerate(ROWS)}

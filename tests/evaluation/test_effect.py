@@ -93,6 +93,18 @@ def test_what_rl_gained_and_broke_is_said_clearly_or_perhaps(row):
     assert (logged["off_target/before_pass_at_1"], logged["off_target/after_pass_at_1"]) == (0.75, 0.25)
 
 
+@pytest.mark.parametrize("side", ["off_target_before", "off_target"])
+def test_counts_on_one_side_only_leave_a_gain_that_is_not_paired(row, side):
+    counted = getattr(row.outcome.effect, side)
+    bare = dataclasses.replace(counted, correct=None, problem_ids=None)
+    paired = list_changes(row, 8)[1].gain
+    for record, gains in ((bare, [-0.5]), (None, [])):
+        effect = dataclasses.replace(row.outcome.effect, **{side: record})
+        found = list_changes(read_row(dataclasses.replace(row.outcome, effect=effect), 8), 8)
+        assert [change.gain.ahead for change in found[1:-1]] == gains
+        assert all(change.gain.low < paired.low for change in found[1:-1])
+
+
 def test_what_is_unknown_is_not_said_to_be_the_same(row):
     assert Change("x", 0.5, 0.5, Lead(0.0, -0.1, 0.1)).said == "the same"
     assert Change("x", 0.5, 0.6, Lead(0.1)).said == "unknown"

@@ -72,6 +72,13 @@ def test_a_long_completion_in_a_csv_file_is_read(tmp_path):
     assert load_samples(tmp_path).correct == [1]
 
 
+def test_tables_with_other_separators_and_worked_references_are_read(tmp_path):
+    (tmp_path / "log.csv").write_text("problem;correct;samples\na;1;4\n")
+    assert load_samples(tmp_path / "log.csv").correct == [1]
+    (tmp_path / "log.tsv").write_text("id\tresponse\tanswer\na\t\\boxed{2}\t1+1 #### 2\n")
+    assert load_samples(tmp_path / "log.tsv").correct == [1]
+
+
 def test_what_decides_is_chosen_by_name_and_said(tmp_path):
     path = logs.write_lm_eval(tmp_path, filters=("first", "all"))
     assert load_samples(path).notes == ["sums: filter first, each response judged by rlready's verifier"]
@@ -160,6 +167,10 @@ def _cut(folder):
         (_rows(*({"problem": "a", "text": t, "correct": 1} for t in "xy")), "line 2: the text or prompt of problem a differs"),
         (_rows(*({"problem": "a", "correct": 1, "completion": "x"} for _ in range(8))), "88% of the samples repeat an earlier"),
         (_rows(*({"problem": "a", "correct": 1, "temperature": t} for t in (1, 0.6))), "line 2: temperature is 0.6"),
+        (
+            _rows(*({"problem": "a", "correct": 1, "samples": 4} for _ in range(2))),
+            "line 2: an earlier row has counts of a",
+        ),
         (_write("problem,correct,correct\na,1,1\n", "log.csv"), "the column 'correct' occurs twice"),
         (_write("problem,correct\na,1,1\n", "log.csv"), "line 2: 3 cells, the header has 2"),
         (_write("not a table", "log.parquet"), "not a readable Parquet file"),
