@@ -16,7 +16,8 @@ REASONING = ("reasoning_content", "reasoning", "thinking")
 TRAINED = ("train", "training", "trainable", "loss")
 # Tokens by which chat templates separate turns; in a text, another template left them there.
 TOKEN = re.compile(
-    r"<\|[A-Za-z][A-Za-z_]{2,}\d*\|>|<｜[^｜<>\s]{3,40}｜>|\[/?INST\]|<</?SYS>>|</?s>|<(?:start|end)_of_turn>|<[be]os>|<image>"
+    r"<\|[A-Za-z][A-Za-z_]{2,}\d*\|>|<｜[^｜<>\s]{3,40}｜>|\[/?INST\]|<</?SYS>>|</?s>|<(?:start|end)_of_turn>|<[be]os>"
+    r"|<image ?\d*>"
 )
 # Roles as text, as templates without tokens write them.
 SPOKEN = re.compile(

@@ -207,6 +207,8 @@ def _read_choice(question: str, choices: object, answer: object, needs_solution:
     if is_absent(answer):
         raise InputError(NO_ANSWER)
     options = _list_options(choices)
+    if isinstance(choices, dict) and answer in (choices.get("label") or ()):
+        answer = choices["label"].index(answer)  # some of ARC's labels are numbers
     chosen = [name for name, option in options.items() if answer == option]
     if isinstance(answer, int):
         chosen = list(options)[answer : answer + 1] if answer >= 0 else []
@@ -216,8 +218,7 @@ def _read_choice(question: str, choices: object, answer: object, needs_solution:
     if not chosen:
         raise InputError("the answer is none of the options")
     text = check_text("\n".join([question, *(f"{name}. {option}" for name, option in options.items())]), "question", note)
-    problem = {"problem_id": identify(text), "question": text, "answer": chosen[0], "format": "letter"}
-    return problem | {"options": len(options)}
+    return {"problem_id": identify(text), "question": text, "answer": chosen[0], "format": "letter", "options": len(options)}
 
 
 def _list_options(choices: object) -> dict[str, str]:

@@ -182,6 +182,7 @@ def test_tests_are_the_answer_of_code():
         ({"question": "1+1?", "options": ["A) 1", "B) 2"], "answer": "B"}, {}, ""),
         ({"question": "1+1?", "options": {"A": "1", "B": "2"}, "answer": "2"}, {}, ""),
         ({"question": "1+1?", "choices": {"text": ["1", "2"], "label": ["A", "B"]}, "answer": "B"}, {}, ""),
+        ({"question": "1+1?", "choices": {"text": ["1", "2"], "label": ["1", "2"]}, "answerKey": "2"}, {}, ""),
         ({"ask": "1+1?", "A": 1, "B": 2.0, "key": "B"}, {"question": "ask", "choices": ["A", "B"], "answer": "key"}, ""),
         ({"question": "1+1?\nA. 1\nB. 2", "answer": "(b)"}, {}, "letter"),
         ({"question": "1+1?\nA. 1\nB. 2", "answer": "B"}, {}, ""),
