@@ -141,3 +141,10 @@ def test_what_a_machine_lacks_is_said_by_the_settings_that_need_it(monkeypatch):
     ]
     assert name(2, "training_processes=3", "sampling_replicas=3", fast) == ["sampling_replicas", "training_processes"]
     assert not name(0, "training_processes=2", "sampling_replicas=2") and not name(0)
+
+
+def test_of_a_few_long_examples_plan_says_to_leave_them_out_instead_of_taking_a_smaller_model():
+    room = FreeMemory(32e9, 24e9, 1e11)
+    for lengths, said in ((Lengths(90, 110, 1_000_000, 200), "--set curate_max_tokens="), (LENGTHS, None)):
+        wrong = describe_machine(make_experiment("rl_steps=0"), read_shape(SMOLLM), lengths, 1, room)[1]
+        assert [said in line and "1,000,000 tokens" in line for line in wrong] == ([True] if said else [])

@@ -9,7 +9,7 @@ import itertools
 import operator
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -293,7 +293,14 @@ def find_remedy(experiment: Experiment, shape: Shape, lengths: Lengths, stage: s
     changes: list[dict] = [{name: rows} for rows in range(device - 1, 0, -1) if share % rows == 0]
     changes += [{name: 1, "training_gradient_checkpointing": True}]
     changes += [changes[-1] | {"training_lora_rank": 16}]
-    return find_change(experiment, changes, lambda changed: estimate_memory(changed, shape, lengths)[stage] <= free)
+    found = find_change(experiment, changes, lambda changed: estimate_memory(changed, shape, lengths)[stage] <= free)
+    longest = lengths.longest / 2  # of a few long rows, no model fits the memory
+    while stage == "sft" and not found and longest > 2 * lengths.longest_prompt + 4 * lengths.completion:
+        if estimate_memory(experiment, shape, replace(lengths, longest=longest))[stage] <= free:
+            most = int(longest - lengths.longest_prompt)
+            return [f"--set curate_max_tokens={most} (the longest SFT example has {lengths.longest:,.0f} tokens)"]
+        longest /= 2
+    return found
 
 
 def describe_machine(
