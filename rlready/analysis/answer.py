@@ -128,7 +128,9 @@ def describe_sharpening(name: str, best: list[Row], base: Row) -> list[str]:
     if any(sampled.low is None for sampled, _ in pairs):
         return [f"{said}."]
     if not all(sampled.sure for sampled, _ in pairs):
-        return [f"{said}; the sampled gain may be chance."]
+        what = "gain" if gain > 0 else "loss"
+        sure = "is beyond" if all(sampled.high is not None and sampled.high < 0 for sampled, _ in pairs) else "may be"
+        return [f"{said}{'' if f'{gain:z.3f}' == '0.000' else f'; the sampled {what} {sure} chance'}."]
     share = 1 - max(0.0, greedy_gain) / gain  # of the sampled gain, that is no greedy gain
     if share <= 0:
         return [f"{said}, so none of it is sharpening."]

@@ -96,7 +96,7 @@ def compare(outcome: Outcome, base: Outcome | None, settings: Gate) -> Verdict:
     elif not reaches(limit, unknown):
         missing.append(f"share of unjudged samples {unknown:.3f} > {limit:g}")
     decision = "rejected" if missed else "undecided" if missing else "approved"
-    reason = "; ".join((missed + missing or passed or ["no threshold is set"]) + notes)
+    reason = "; ".join((missed + missing or passed or ["no threshold applies"]) + notes)
     approved, name = decision == "approved", outcome.candidate.candidate_id
     return Verdict(name, decision, approved, reason, settings.mode, 1.0 * approved, False, numbers)
 

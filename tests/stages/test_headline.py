@@ -119,6 +119,9 @@ def test_every_sentence_is_true_of_its_outcome(outcomes, base):
         ((0.20, 0.20), (0.60, 0.65), "gained +0.400 in sampled and +0.450 in greedy Pass@1, so none of it is sharpening."),
         ((0.20, 0.20), (0.60, 0.50), "gained +0.400 in sampled and +0.300 in greedy Pass@1: 25% of the sampled gain"),
         ((0.59, 0.50), (0.60, 0.62), "gained +0.010 in sampled and +0.120 in greedy Pass@1; the sampled gain may be chance."),
+        ((0.60, 0.50), (0.60, 0.50), "gained +0.000 in sampled and +0.000 in greedy Pass@1."),
+        ((0.61, 0.50), (0.60, 0.62), "gained -0.010 in sampled and +0.120 in greedy Pass@1; the sampled loss may be chance."),
+        ((0.60, 0.50), (0.20, 0.20), "gained -0.400 in sampled and -0.300 in greedy Pass@1; the sampled loss is beyond"),
         ((0.04, None), (0.60, 0.62), "How much of the gain of a is sharpening is unknown"),
     ],
 )  # fmt: skip

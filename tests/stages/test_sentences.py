@@ -121,7 +121,8 @@ PATTERNS = {  # a sentence, and what must be true of its groups
         lambda f: [bool(row.elsewhere) for row in f.finished] == [True],
     rf"The base model, without SFT and RL, scores ({FIGURE})\.": lambda f, figure: abs(f.base.score - float(figure[:5])) < 1e-3,
     r"Over the base model, (\w+) gained ([-+]\d\.\d+) in sampled and ([-+]\d\.\d+) in greedy Pass@1"
-    r"(?:; the sampled gain may be chance|, so none of it is sharpening|: [^.]* answers that greedy decoding already gave)?\.":
+    r"(?:; the sampled (?:gain|loss) (?:may be|is beyond) chance|, so none of it is sharpening"
+    r"|: [^.]* answers that greedy decoding already gave)?\.":
         lambda f, name, gain, greedy: f.named[name] is f.best
         and abs(f.best.score - f.base.score - float(gain)) < 1e-3
         and abs(f.best.greedy_score - f.base.greedy_score - float(greedy)) < 1e-3,

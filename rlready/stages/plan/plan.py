@@ -292,5 +292,5 @@ def describe_plan(plan: Plan, on_gpus: bool = False) -> str:
     named = f"all {number} candidates" if number > 1 else "the candidate"
     rl = "with RL for each" if plan.trains and number > 1 else "with RL" if plan.trains else "without RL"
     minutes = estimate_total(plan.estimate, number, bool(plan.base)) / 60
-    lines += [f"total, {named} {rl}: {minutes:,.0f} core-minutes"]
+    lines += [f"total core-minutes, {named} {rl}: {minutes:,.0f}"]
     return "\n".join(lines)
