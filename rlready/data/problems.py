@@ -142,10 +142,7 @@ def _read_text(row: dict, needs_solution: bool, source: Source, note: Note) -> d
         choices = None  # as Arrow writes those of a row that has none
     if choices and not source.format:
         return _read_choice(question, choices, restore_integer(answer), needs_solution, note)
-    form = source.format or str(row.get("format") or "") or _guess_format(question, answer)
-    if not source.format and row.get("format"):
-        with error_context("the column format (format: in curate_sources or init's --format replaces it)"):
-            find_format(form)
+    form = source.format or _choose_format(row, question, answer)
     answer, text = (restore_backslashes(one) if isinstance(one, str) else one for one in (answer, solution))
     if text != solution and needs_solution:
         note(RESTORED.format("solution"))
@@ -176,8 +173,12 @@ def _read_text(row: dict, needs_solution: bool, source: Source, note: Note) -> d
     return problem
 
 
-def _guess_format(question: str, answer: object) -> str:
-    """Returns the format of an answer if neither source nor row names it: tests, the letter of a listed option, or boxed."""
+def _choose_format(row: dict, question: str, answer: object) -> str:
+    """Returns the format that the row names for its answer, or else: tests, the letter of a listed option, or boxed."""
+    if named := str(row.get("format") or ""):
+        with error_context("the column format (format: in curate_sources or init's --format replaces it)"):
+            find_format(named)
+        return named
     if isinstance(answer, dict) and "tests" in answer:
         return "python-tests"
     letter = str(answer).strip(" ().:")
