@@ -15,6 +15,7 @@ from rlready.data.files import EVALUATION, TRAINING
 from rlready.data.references import split_answer
 from rlready.data.registry import Source, list_paths
 from rlready.errors import InputError
+from rlready.verifier import describe_reference
 
 # The usual names, in the order of precedence.
 USUAL = {
@@ -181,7 +182,7 @@ def propose_columns(rows: list[dict], needs_solution: bool, reads: Callable, nam
         others = {name: values for name, values in texts.items() if name not in (question, *named.values())}
         answers = [named["answer"]] if "answer" in named else _rank(others, "answer")
         solutions = [named["solution"]] if "solution" in named else _rank(others, "solution")
-        answers = answers or [name for name in solutions if all(map(_is_short, others[name]))]  # s1K's solution
+        answers = answers or [name for name in solutions if all(map(_is_value, others[name]))]  # s1K's solution
         about = (name for name in CONTEXT if part == "question" and name != question and "question" not in named)
         held = (name for name in about if all(isinstance(row.get(name), str) and not is_absent(row[name]) for row in rows))
         context = next(held, None)  # what all questions are about
@@ -233,8 +234,8 @@ def _list_inside(path: str, value: object) -> Iterator[tuple[str, object]]:
             yield from _list_inside(f"{path}[{key}]", some)
 
 
-def _is_short(value: object) -> bool:
-    return isinstance(value, str) and len(value) <= LONGEST_ANSWER and "\n" not in value
+def _is_value(value: object) -> bool:
+    return isinstance(value, str) and len(value) <= LONGEST_ANSWER and describe_reference(value, "boxed") == "value"
 
 
 def _is_plain(value: object) -> bool:
