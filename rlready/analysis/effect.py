@@ -74,8 +74,10 @@ def describe_lost(changes: dict[str, list[Change]]) -> list[str]:
 
 def _split(record: BenchmarkRecord | None) -> list[tuple[str, BenchmarkRecord]]:
     """Returns the record of each benchmark, with its counts if they are known."""
+    if record is None:
+        return []
     split, first = [], 0
-    for name, problems, pass_at_1, standard_error, _ in record.benchmarks if record else ():
+    for name, problems, pass_at_1, standard_error, _ in record.benchmarks:
         lists = {part: values for part in ("problem_ids", "correct", "groups") if (values := getattr(record, part))}
         own: dict[str, Any] = {part: values[first : first + problems] for part, values in lists.items()}
         split.append((name, BenchmarkRecord(pass_at_1, standard_error, problems=problems, samples=record.samples, **own)))
