@@ -125,12 +125,13 @@ def describe_sharpening(name: str, best: list[Row], base: Row) -> list[str]:
         return [f"How much of the gain of {name} is sharpening is unknown: greedy Pass@1 was not measured before and after."]
     gain, greedy_gain = (statistics.fmean(values) for values in zip(*gains, strict=True))
     said = f"Over the base model, {name} gained {gain:+z.3f} in sampled and {greedy_gain:+z.3f} in greedy Pass@1"
-    if any(sampled.low is None for sampled, _ in pairs):
+    sure = all(sampled.sure for sampled, _ in pairs)
+    if any(sampled.low is None for sampled, _ in pairs) or (not sure and f"{gain:z.3f}" == "0.000"):
         return [f"{said}."]
-    if not all(sampled.sure for sampled, _ in pairs):
-        what = "gain" if gain > 0 else "loss"
-        sure = "is beyond" if all(sampled.high is not None and sampled.high < 0 for sampled, _ in pairs) else "may be"
-        return [f"{said}{'' if f'{gain:z.3f}' == '0.000' else f'; the sampled {what} {sure} chance'}."]
+    if all((sampled.high or 0.0) < 0 for sampled, _ in pairs):
+        return [f"{said}; the sampled loss is beyond chance."]
+    if not sure:
+        return [f"{said}; the sampled {'gain' if gain > 0 else 'loss'} may be chance."]
     share = 1 - max(0.0, greedy_gain) / gain  # of the sampled gain, that is no greedy gain
     if share <= 0:
         return [f"{said}, so none of it is sharpening."]

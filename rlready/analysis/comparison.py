@@ -4,7 +4,7 @@ import dataclasses
 import math
 import statistics
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from rlready.analysis.sweep_result import SweepResult
@@ -27,7 +27,7 @@ class Shares(NamedTuple):
     not_judged: float | None  # because the verifier could not
 
 
-@dataclass
+@dataclass(frozen=True)
 class Row:
     """One candidate, or the base model, with Pass@k at the gate's k. What is missing is None, or an empty record."""
 
@@ -36,75 +36,165 @@ class Row:
     pass_at_k_interval: Interval | None  # its 95% interval; that of the sequential test if there is no pass_at_k
     corrected: float | None  # Pass@k corrected for false positives
     group: int | None  # completions per prompt in RL
-    # The rest is read from the outcome.
-    candidate: Candidate = field(init=False)  # its setting, with the seed
-    name: str = field(init=False)
-    setting: tuple = field(init=False)  # everything about the candidate except its seed
-    failure: Failure | None = field(init=False)  # which stage failed and why
-    failed_early: bool = field(init=False)  # whether it failed before the gate, which is no rejection
-    predictors: PredictorsRecord = field(init=False)  # what was measured before RL
-    sft_pass_at_1: float | None = field(init=False)  # Pass@1 at temperature 1 before RL
-    sft_interval: Interval | None = field(init=False)  # its 95% interval if the curve has it
-    loss: float | None = field(init=False)  # generalization loss in nats per token
-    curve: list = field(init=False)  # pairs [k, Pass@k] before RL
-    trajectory: list = field(init=False)  # pairs [epoch, held-out loss]
-    sequential: bool = field(init=False)  # whether sequential sampling left an interval for Pass@k but no estimate
-    shares_before: Shares = field(init=False)  # what was lost of the samples before RL
-    verdict: Verdict = field(init=False)  # what the gate decided; its texts are empty if it did not
-    judged: bool = field(init=False)  # whether the gate decided from measurements
-    approved: bool = field(init=False)  # whether the gate approved it
-    sent: bool = field(init=False)  # whether RL runs for it without an audit
-    coverage_kept: float | None = field(init=False)  # share of what the base model solves within k that it solves too
-    outrun: bool = field(init=False)  # whether the race decided against it, audited or not
-    dropped: bool = field(init=False)  # whether its RL ended with the race
-    stopped: str = field(init=False)  # why RL ended early or taught nothing; empty otherwise
-    rewards: list = field(init=False)  # pairs [step, mean reward] of RL; empty if they are unknown
-    validated: list[list[float]] = field(init=False)  # pairs [step, Pass@1 on the validation problems] during RL
-    elsewhere: ElsewhereRecord | None = field(init=False)  # the external result of RL, if the score is that one's
-    benchmark: BenchmarkRecord = field(init=False)  # the scores after RL, run here or externally; of the base model, without RL
-    score: float | None = field(init=False)  # Pass@1 on the benchmark
-    greedy_score: float | None = field(init=False)  # share of the benchmark's problems that greedy decoding solves
-    shares_after: Shares = field(init=False)  # what was lost of the benchmark's samples
-    lost: bool = field(init=False)  # whether it failed and so has no result
-    measured: bool = field(init=False)  # whether anything was measured
 
-    def __post_init__(self) -> None:
-        outcome, race = self.outcome, self.outcome.race
-        self.candidate = one = outcome.candidate
-        self.name = one.candidate_id
-        self.setting = one.epochs, one.training.epochs, one.subset, one.examples, one.learning_rate, one.checkpoint, one.log
-        self.failure = outcome.failure
-        self.failed_early = outcome.failure is not None and outcome.failure.stage in BEFORE_RL
-        self.predictors = outcome.predictors or PredictorsRecord()
-        self.sft_pass_at_1 = self.predictors.get_pass_at(1)
-        self.sft_interval = read_interval(self.predictors.intervals.get("1"))
-        self.loss = self.predictors.generalization_loss
-        self.curve = keep_known(self.predictors.curve)
-        self.trajectory = keep_known(outcome.sft.trajectory if outcome.sft else [])
-        self.sequential = self.pass_at_k is None and self.pass_at_k_interval is not None
-        before = self.predictors.by_products
-        self.shares_before = Shares(before.truncated, before.unreadable, before.verifier_unknown)
-        self.verdict = outcome.verdict or Verdict(self.name, "", False, "", "")
-        self.judged = bool(self.verdict.decision) and not self.failed_early
-        self.approved = self.verdict.decision == "approved"
-        self.sent = self.approved or self.verdict.mode == "off"
-        self.coverage_kept = self.verdict.numbers.coverage_kept
-        self.outrun = race is not None and race.place is not None and (race.audited or not race.goes_on)
-        self.stopped = (outcome.rl and outcome.rl.stopped) or ""
-        self.rewards, self.validated = outcome.rewards, keep_known(outcome.validated)
-        self.elsewhere = None if outcome.benchmark else outcome.elsewhere
-        self.benchmark = after = outcome.scored
-        self.score, self.greedy_score = after.pass_at_1, after.greedy_pass_at_1
-        self.shares_after = Shares(after.truncated, after.unreadable, after.unknown)
-        self.dropped = self.outrun and self.score is None and not self.failure
-        self.lost = self.failure is not None and self.score is None
-        self.measured = outcome.predictors is not None or outcome.benchmark is not None
+    @property
+    def candidate(self) -> Candidate:
+        """Its setting, with the seed."""
+        return self.outcome.candidate
+
+    @property
+    def name(self) -> str:
+        """The candidate's name."""
+        return self.candidate.candidate_id
+
+    @property
+    def setting(self) -> tuple:
+        """Everything about the candidate except its seed."""
+        c = self.candidate
+        return c.epochs, c.training.epochs, c.subset, c.examples, c.learning_rate, c.checkpoint, c.log
+
+    @property
+    def predictors(self) -> PredictorsRecord:
+        """What was measured before RL."""
+        return self.outcome.predictors or PredictorsRecord()
+
+    @property
+    def benchmark(self) -> BenchmarkRecord:
+        """The scores: after RL, run here or externally; for the base model, without RL."""
+        return self.outcome.scored
+
+    @property
+    def elsewhere(self) -> ElsewhereRecord | None:
+        """The external result of RL, if the score is that one's."""
+        return None if self.outcome.benchmark else self.outcome.elsewhere
+
+    @property
+    def verdict(self) -> Verdict:
+        """What the gate decided; its texts are empty if it did not."""
+        return self.outcome.verdict or Verdict(self.name, "", False, "", "")
+
+    @property
+    def failure(self) -> Failure | None:
+        """Which stage failed and why."""
+        return self.outcome.failure
+
+    @property
+    def stopped(self) -> str:
+        """Why RL ended early or taught nothing; empty otherwise."""
+        return (self.outcome.rl and self.outcome.rl.stopped) or ""
+
+    @property
+    def rewards(self) -> list:
+        """Pairs [step, mean reward] of RL; empty if they are unknown."""
+        return self.outcome.rewards
+
+    @property
+    def validated(self) -> list[list[float]]:
+        """Pairs [step, Pass@1 on the validation problems] during RL; empty if there are none."""
+        return keep_known(self.outcome.validated)
+
+    @property
+    def failed_early(self) -> bool:
+        """Whether it failed before the gate, which is no rejection."""
+        return self.failure is not None and self.failure.stage in BEFORE_RL
+
+    @property
+    def lost(self) -> bool:
+        """Whether it failed and so has no result."""
+        return self.failure is not None and self.score is None
+
+    @property
+    def measured(self) -> bool:
+        """Whether anything was measured."""
+        return self.outcome.predictors is not None or self.outcome.benchmark is not None
+
+    @property
+    def judged(self) -> bool:
+        """Whether the gate decided from measurements."""
+        return bool(self.verdict.decision) and not self.failed_early
+
+    @property
+    def approved(self) -> bool:
+        """Whether the gate approved it."""
+        return self.verdict.decision == "approved"
+
+    @property
+    def sent(self) -> bool:
+        """Whether RL runs for it without an audit."""
+        return self.approved or self.verdict.mode == "off"
+
+    @property
+    def outrun(self) -> bool:
+        """Whether the race decided against it, audited or not."""
+        race = self.outcome.race
+        return race is not None and race.place is not None and (race.audited or not race.goes_on)
+
+    @property
+    def dropped(self) -> bool:
+        """Whether its RL ended with the race."""
+        return self.outrun and self.score is None and not self.failure
+
+    @property
+    def score(self) -> float | None:
+        """Pass@1 on the benchmark."""
+        return self.benchmark.pass_at_1
+
+    @property
+    def greedy_score(self) -> float | None:
+        """Share of the benchmark's problems that greedy decoding solves."""
+        return self.benchmark.greedy_pass_at_1
+
+    @property
+    def sft_pass_at_1(self) -> float | None:
+        """Pass@1 at temperature 1 before RL."""
+        return self.predictors.get_pass_at(1)
+
+    @property
+    def coverage_kept(self) -> float | None:
+        """Share of the problems solved by the base model that the candidate still solves, within the gate's k."""
+        return self.verdict.numbers.coverage_kept
+
+    @property
+    def loss(self) -> float | None:
+        """Generalization loss in nats per token."""
+        return self.predictors.generalization_loss
 
     @property
     def zero_variance(self) -> float | None:
         """Estimated share of RL's groups with one reward for all completions, from the samples before RL."""
         known, group = self.predictors, self.group
         return estimate_zero_variance(known.correct, known.samples, group) if known.correct and group else None
+
+    @property
+    def sft_interval(self) -> Interval | None:
+        """The 95% interval of `sft_pass_at_1`, if the curve has it."""
+        return read_interval(self.predictors.intervals.get("1"))
+
+    @property
+    def shares_before(self) -> Shares:
+        """What was lost of the samples before RL."""
+        seen = self.predictors.by_products
+        return Shares(seen.truncated, seen.unreadable, seen.verifier_unknown)
+
+    @property
+    def shares_after(self) -> Shares:
+        """What was lost of the benchmark's samples."""
+        return Shares(self.benchmark.truncated, self.benchmark.unreadable, self.benchmark.unknown)
+
+    @property
+    def curve(self) -> list:
+        """Pairs [k, Pass@k] before RL."""
+        return keep_known(self.predictors.curve)
+
+    @property
+    def trajectory(self) -> list:
+        """Pairs [epoch, held-out loss]."""
+        return keep_known(self.outcome.sft.trajectory if self.outcome.sft else [])
+
+    @property
+    def sequential(self) -> bool:
+        """Whether sequential sampling left an interval for Pass@k but no estimate."""
+        return self.pass_at_k is None and self.pass_at_k_interval is not None
 
 
 def read_rows(sweep: SweepResult) -> tuple[list[Row], Row, int | None]:

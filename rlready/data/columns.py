@@ -227,9 +227,10 @@ def _list_inside(path: str, value: object) -> Iterator[tuple[str, object]]:
     """Yields a column and what the objects and chats in it hold, with their names as `compile_column` reads them."""
     yield path, value
     value = parse_list(value) if isinstance(value, str) and value.startswith("{") else value
-    inner = value.items() if isinstance(value, dict) else enumerate(value) if is_chat(value) else ()
+    inner: Iterable = value.items() if isinstance(value, dict) else ()
+    if is_chat(value):
+        inner = enumerate({name: some for name, some in turn.items() if name not in TURN} for turn in value)
     for key, some in inner:
-        some = {name: one for name, one in some.items() if name not in TURN} if is_chat(value) else some
         if re.fullmatch(r"\w+", str(key)):
             yield from _list_inside(f"{path}[{key}]", some)
 

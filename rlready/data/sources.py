@@ -301,13 +301,17 @@ def _count_before_doubled(text: str) -> int:
     return counts[0] or counts[1]
 
 
+def find_separator(text: str) -> str:
+    """Returns what separates the cells of a table: what its header has the most of, outside of quotes."""
+    header = re.sub(r'"[^"]*"', "", text[:LONGEST_HEADER]).partition("\n")[0]
+    return max(",", *SEPARATORS, key=header.count)
+
+
 def _read_csv(text: str, name: str, note: Callable[[str], None]) -> list[dict]:
     csv.field_size_limit(LARGEST)
     text = text.lstrip("\r\n")
     said = re.match(r"sep=(.)\r?\n", text)  # a line that Excel reads and writes
-    header = re.sub(r'"[^"]*"', "", text[:LONGEST_HEADER]).partition("\n")[0]
-    # What the header has the most of, outside of quotes.
-    separator, text = (said[1], text[said.end() :]) if said else (max(",", *SEPARATORS, key=header.count), text)
+    separator, text = (said[1], text[said.end() :]) if said else (find_separator(text), text)
     kind = SEPARATORS.get(separator, "commas")
     if separator != "," and find_form(name) == ".csv":
         note(f"cells are separated by {kind}, as in the header")

@@ -12,7 +12,7 @@ from typing import IO, Any
 from rlready.data.columns import find_repeated
 from rlready.data.files import COMPRESSED, LINES
 from rlready.data.references import split_answer
-from rlready.data.sources import LARGEST, SEPARATORS, make_row
+from rlready.data.sources import LARGEST, find_separator, make_row
 from rlready.errors import InputError, one_line
 from rlready.models.remote import copy_all, is_url
 
@@ -100,7 +100,7 @@ def _read_csv(path: Path) -> Iterator[tuple[str, Any]]:
     csv.field_size_limit(LARGEST)  # a completion may be longer than the 128 KB that csv allows
     with open_text(path) as file:
         first = file.readline()
-        rows = csv.reader(itertools.chain([first], file), delimiter=max(",", *SEPARATORS, key=first.count), strict=True)
+        rows = csv.reader(itertools.chain([first], file), delimiter=find_separator(first), strict=True)
         header = next(rows, [])
         if twice := find_repeated(header):
             raise InputError(f"{path}: the column {twice!r} occurs twice")
