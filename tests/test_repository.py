@@ -26,6 +26,18 @@ def test_files_and_functions_are_short(path):
             assert body <= LONGEST_FUNCTION or LONG_FOR_A_REASON in said, f"{node.name}: {body} lines"
 
 
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_sentence_is_multiplied_by_a_truth_value(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult):
+            texts = [side for side in (node.left, node.right) if isinstance(side, ast.JoinedStr) or _is_text(side)]
+            assert not [text for text in texts if re.search(r"[a-z]{2}", ast.unparse(text)[1:])], f"line {node.lineno}"
+
+
+def _is_text(node):
+    return isinstance(node, ast.Constant) and isinstance(node.value, str)
+
+
 def test_the_first_page_is_two_screens():
     text = (ROOT / "README.md").read_text()
     assert len(text.splitlines()) <= MOST_LINES

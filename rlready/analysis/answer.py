@@ -200,9 +200,10 @@ def describe_lost_answers(rows: list[Row], max_tokens: int | None) -> tuple[list
         names, *columns = zip(*told, strict=True)
         cut, lost = map(statistics.fmean, columns)
         mixed = why == TRUNCATED and cut < NEARLY_ALL
+        also = " or have no final answer" if mixed else ""
         raised = "sampling_max_tokens" + ("" if max_tokens is None else f" (now {max_tokens})")
         what = {
-            TRUNCATED: f"were truncated by the length limit{' or have no final answer' * mixed}; raise {raised}.",
+            TRUNCATED: f"were truncated by the length limit{also}; raise {raised}.",
             NO_ANSWER: "have no final answer in the form the prompt asks for; change the prompt or format of the evaluation"
             " data (curate_sources), or teach the form by SFT.",
             UNCLEAR: "have no final answer; whether they were truncated is unknown.",

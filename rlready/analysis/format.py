@@ -47,7 +47,7 @@ def show_mean(values: Sequence[float | None]) -> str:
 
 def show_score(row: Row) -> str:
     """Returns Pass@1 on the benchmark, as `show_pass_at_1`, with a mark if it is external."""
-    return show_pass_at_1(row.benchmark) + " (external)" * bool(row.elsewhere)
+    return show_pass_at_1(row.benchmark) + (" (external)" if row.elsewhere else "")
 
 
 def show_pass_at_1(scored: BenchmarkRecord) -> str:

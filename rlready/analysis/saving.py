@@ -145,7 +145,7 @@ def _measure_net(
     whole = alive * costs.mean
     share = costs.net / whole if whole else None
     if share is not None and share > 0 and costs.spent < whole:
-        shown, alive_only = f"{about}{show_percent(share)}", " that did not fail" * (alive < len(judged))
+        shown, alive_only = f"{about}{show_percent(share)}", " that did not fail" if alive < len(judged) else ""
         net = f"{shown} of the cost of RL for all candidates{alive_only}"
         return share, net, f"a net saving of {shown} over running RL on all{alive_only or ' of them'}"
     who, pronoun = judges

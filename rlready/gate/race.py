@@ -42,7 +42,7 @@ def judge_race(outcomes: list[Outcome], settings: Race, seed: int, run: str | No
     drawn, propensity = draw_names(dropped, settings.audit_fraction, f"{seed}/race/", run)
     for name in dropped:
         verdict, audited = verdicts[name], name in drawn
-        reason = verdict.reason + " (audit: goes on regardless of the verdict)" * audited
+        reason = f"{verdict.reason} (audit: goes on regardless of the verdict)" if audited else verdict.reason
         verdicts[name] = dataclasses.replace(
             verdict, goes_on=audited, audited=audited, reason=reason, propensity=propensity, drawn_by=run if drawn else None
         )

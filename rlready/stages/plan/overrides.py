@@ -232,9 +232,9 @@ def _check_values(stage: str, kind: type, overrides: dict) -> Iterator[str]:
         elif isinstance(default, bool) and not isinstance(value, bool):
             yield f"{field} is true or false, not {value!r}"
         elif type(default) in (int, float) and field not in STEP:
-            whole = "float" not in hint
-            if type(value) not in ({int} if whole else {int, float}) or not math.isfinite(value) or value < min(0, default):
-                yield f"{field} is a {'whole ' * whole}number{' of at least 0' if default >= 0 else ''}, not {value!r}"
+            kind, types = ("number", {int, float}) if "float" in hint else ("whole number", {int})
+            if type(value) not in types or not math.isfinite(value) or value < min(0, default):
+                yield f"{field} is a {kind}{' of at least 0' if default >= 0 else ''}, not {value!r}"
             elif field in FRACTIONS and value > 1:
                 yield f"{field} is a share, at most 1, not {value!r}"
         elif kinds and value is not None and (not isinstance(value, kinds) or (type(value) is bool and bool not in kinds)):

@@ -92,7 +92,7 @@ def describe_candidates(rows: list[Row], base: Row, k: int | None, most_rows: in
         "Post-RL greedy": lambda row: show_estimate(*(read_figure(row.outcome, GREEDY) or (None, None))[:2]),
         "SFT Pass@1 (T=1)": lambda row: _add_shares(show_estimate(row.sft_pass_at_1, row.sft_interval), row.shares_before),
         "SFT greedy Pass@1": _show_greedy,
-        label_pass_at(k): lambda row: show_pass_at_k(row) + " (sequential)" * row.sequential,
+        label_pass_at(k): lambda row: show_pass_at_k(row) + (" (sequential)" if row.sequential else ""),
         "Coverage kept": lambda row: _show_coverage_kept(row, k),
         "Generalization loss": lambda row: show_estimate(row.loss, read_interval(row.predictors.loss_interval)),
         "Forecast": _show_forecast,

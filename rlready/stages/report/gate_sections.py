@@ -102,7 +102,7 @@ def describe_costs(rows: list[Row], base: Row, trains: bool = True) -> Section:
     for device in dict.fromkeys(entry.device for entry in entries):
         of_kind = [entry for entry in entries if entry.device == device]
         total = f"{sum(entry.cost for entry in of_kind):,.1f}"
-        table.append(["Sum", device, str(sum(entry.runs for entry in of_kind)), "at least " * bool(unknown) + total])
+        table.append(["Sum", device, str(sum(entry.runs for entry in of_kind)), f"at least {total}" if unknown else total])
     for stage in CANDIDATE_STAGES:
         if failed := [row.failure for row in rows if row.failure and row.failure.stage == stage]:
             seconds = math.fsum(failure.seconds for failure in failed if failure.seconds is not None)

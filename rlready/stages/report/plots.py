@@ -135,11 +135,12 @@ def _measure_bar(row: Row, score: float) -> list[list[float]]:
 
 def _plot_prediction(rows: list[Row], predictor: Predictor, label: str, measure: Measure) -> Plot:
     """Returns the plot of post-RL Pass@1 against what was measured before, on the rows that the predictor is judged on."""
-    shown, axis = select_finished(rows, predictor), label + " (random subsets)" * predictor.restricted
+    shown, axis = select_finished(rows, predictor), f"{label} (random subsets)" if predictor.restricted else label
+    external = " Hollow: an external result." if any(row.elsewhere for row in shown) else ""
     return Plot(
         f"Predicted by {label}",
         "One point per candidate that finished RL, with its 95% interval and the least-squares line; markers by subset."
-        f" Ringed, if not all are: {CHOICE}." + " Hollow: an external result." * any(r.elsewhere for r in shown),
+        f" Ringed, if not all are: {CHOICE}.{external}",
         _draw_prediction(shown, axis, measure, shorten_names(rows)) if shown else "",
         f"no candidate with RL to judge {label} by",
     )

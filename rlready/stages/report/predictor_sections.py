@@ -46,7 +46,7 @@ def describe_quality(rows: list[Row], k: int | None, noise: ScoreNoise) -> Secti
     table = [["Predictor", "Points", "Spearman", "R²", "R² over splits", "Regret"]]
     for predictor in list_predictors(rows, k):
         judged, choice = judge_predictor(rows, predictor), choose(rows, predictor, noise)
-        points = f"{judged.points}" + f" in {judged.settings} settings" * (judged.settings < judged.points)
+        points = f"{judged.points} in {judged.settings} settings" if judged.settings < judged.points else f"{judged.points}"
         correlation = _show(judged.spearman, judged.spearman_interval, judged.points, 3)
         fit = _show(judged.r_squared, judged.r_squared_interval, judged.settings, len(predictor.parts) + 2)
         splits = "not enough settings" if judged.splits is None else "{:.2f} ± {:.2f}".format(*judged.splits)
