@@ -133,7 +133,7 @@ def _compare_kinds(a: Value, b: Value) -> bool:
             return _compare_matrix([row.items for row in items], others)
         case "time" if other == "ratio" and len(others) < 4 and all(part.op == "num" for part in others):
             parts = [part.args[0] for part in others] + [0, 0]
-            return _is_same_time(items, (*parts[:3], ""))
+            return parts[1] >= 10 and _is_same_time(items, (*parts[:3], ""))  # 8:5 is no time
     if isinstance(b, Group):
         return False
     match a.kind:

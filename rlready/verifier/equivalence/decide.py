@@ -18,6 +18,7 @@ PLAIN = re.compile(
     r"([-+]?)\s*(?:\\\$)?(?:\\frac\{(\d{1,60})\}\{(\d{1,60})\}|((?:[1-9]\d{0,2}(?:,\d{3}){1,2}|\d{1,60})?(?:\.\d{1,60})?)"
     r"(?:[eE]([-+]?\d{1,2})|/(\d{1,60}))?)"
 )
+PERCENT = (("%", 1),)
 # Numbers or thousands: a list if the reference is a list, or has four parts or more; else one number.
 GROUPED = re.compile(r"[1-9]\d{0,2}(,[1-9]\d\d)+")
 
@@ -77,6 +78,8 @@ def decide(found: str, reference: str) -> tuple[bool, str, bool]:
     if expected.kind == "class" and len(expected.items) == 2 and isinstance(answer, Node):
         expected = expected.items[1]  # the modulus may be left out
     unnamed, given = (value.items[-1] if value.kind == "named" else value for value in (expected, answer))
+    if given.kind == "unit" and given.items[1] == PERCENT and isinstance(unnamed, Node) and not _may_be_percentage(unnamed):
+        answer = Node("/", (given.items[0], HUNDRED))
     if unnamed.kind == "base" and isinstance(given, Node):  # the base of a reference may be left out
         expected = drop_base(expected)
         answer = Node("sym", (found,)) if re.fullmatch(r"\d*[A-F][\dA-F]*", found) else answer
@@ -93,6 +96,13 @@ def decide(found: str, reference: str) -> tuple[bool, str, bool]:
         return equal, "", False  # the same tree needs no points
     kinks, jumps = ([_contains(value, calls) for value in values] for calls in (KINKS, JUMPS))
     return True, "", any(jumps) or any(kinks) != all(kinks)
+
+
+def _may_be_percentage(reference: Node) -> bool:
+    """Returns True if a percent sign may have been left out: of a decimal or mixed number, but not of a fraction or root."""
+    written = reference.args[0] if reference.op == "neg" else reference
+    numbers = all(part.op in ("num", "+", "/") for part in walk(written))
+    return (numbers and written.op != "/") or bool(list_symbols(reference))
 
 
 def _strip_names(a: Value, b: Value) -> tuple[Value, Value]:
@@ -118,13 +128,13 @@ def _is_rounded(reference: Value, found: Value) -> bool:
         found, other, _ = found.items
         if unit and other != unit:
             return False
-    elif unit == (("%", 1),) and isinstance(found, Node):
+    elif unit == PERCENT and isinstance(found, Node):
         found = Node("*", (found, HUNDRED))
     if found.kind == "named":
         found = found.items[-1]
     if found.kind == "ratio" and len(found.items) == 2:
         found = Node("/", found.items)
-    decimals = 1 if unit == (("%", 1),) else 2
+    decimals = 1 if unit == PERCENT else 2
     return isinstance(reference, Node) and isinstance(found, Node) and is_rounded_from(reference, found, decimals)
 
 

@@ -35,7 +35,8 @@ REAL_NUMBERS = re.compile(
     r"(?:set)?(?:of)?(?:all|any|every)?(?:the)?(|positive|negative|nonnegative)real(?:number|value)?[a-z]?"
 )
 INTEGERS = re.compile(r"(?:set)?(?:of)?(?:all)?(?:the)?integers?")
-REALS = {"@mathbb R": EVERYTHING, **dict.fromkeys(("@mathbb R+", "@mathbb R_+", "@mathbb R_>0"), HALVES["positive"])}
+REALS = {"@mathbb R": EVERYTHING, "@mathbb R_ge0": HALVES["nonnegative"]}
+REALS |= dict.fromkeys(("@mathbb R+", "@mathbb R_+", "@mathbb R_>0"), HALVES["positive"])
 MATRICES = ("matrix", "pmatrix", "bmatrix", "Bmatrix", "smallmatrix", "array")
 MINUS = ('"minus', '"negative')
 HEDGED = """
@@ -151,13 +152,13 @@ def _read_numeral(words: str) -> Node | None:
 def read_moment(text: str) -> Group | None:
     """Reads a day of a month, with or without its year, or a time of day; None for all others.
 
-    A time has seconds, `a.m.`, `p.m.` or a leading zero; others may be ratios.
+    A time has seconds, `a.m.`, `p.m.` or a leading zero in its hour or minute; others may be ratios.
     """
     text = " ".join(re.sub(r"\\(?:text|mathrm)|\\[,;:!> ]|[{}~$]", " ", text).split())
     if time := TIME.fullmatch(text):
         hour, minute, second, half, only_hour, its_half = time.groups()
         half = (half or its_half or "").lower()
-        if half or second is not None or hour.startswith("0"):
+        if half or second is not None or hour.startswith("0") or minute.startswith("0"):
             return Group("time", (int(hour or only_hour), int(minute or 0), int(second or 0), half))
     date = DATE.fullmatch(text)
     if not date or bool(date[1]) == bool(date[3]):

@@ -312,7 +312,8 @@ def _read_set(inner: list[str]) -> Value:
     r"""Reads the content of braces: parts, or `x \mid condition`."""
     for place in range(1, len(inner)):
         if inner[place] in ("|", ":") and (place == 1 or inner[1] == "\\in") and inner[0].lstrip("@").isalpha():
-            condition = inner[place + 1 :]
+            domain, condition = inner[2:place], inner[place + 1 :]
+            require(not domain or domain[0] in REALS, "a set of numbers that are not all real ones")
             members = read_tokens(condition[2:] if condition[:2] == [inner[0], "\\in"] else condition)
             if members.kind == "reals":
                 require(members.items[0] in (None, inner[0]), "a condition for another letter")

@@ -41,9 +41,9 @@ DROPPED = r"""
     \left \right \big \Big \bigg \Bigg \bigl \bigr \Bigl \Bigr \biggl \biggr \Biggl \Biggr \bigm \Bigm \middle \displaystyle
     \textstyle \scriptstyle \limits \nolimits \mathbf \boldsymbol \bm \mathit \mathsf \mathtt \mathnormal \large \Large
     \LARGE \huge \Huge \small \normalsize \bf \it \rm \bfseries \ensuremath \mathstrut \hfill \underline \mathopen
-    \mathclose \mathord \bold \mathbfit \fbox"""
+    \mathclose \mathord \mathbin \mathrel \mathpunct \bold \mathbfit \fbox \checkmark"""
 SAME = dict(SYNONYMS) | dict.fromkeys(DROPPED.split(), "")
-SPACE = re.compile(r"(?<!\\)\\[,;:!> ]|\\q?quad\b|\\(?:thinspace|enspace|medspace|nobreak)\b|~|\s")
+SPACE = re.compile(r"(?<!\\)\\[,;:!> ]|\\(?:q?quad|(?:thin|en|med|thick)space|nobreak)(?![a-zA-Z])|~|\s")
 TEXT = re.compile(r"\\(?:text|mathrm)\s*\{([^{}]*)\}")
 UPRIGHT = r"\\(?:text|mathrm)\s*\{"
 BOLD = r"\\(?:mathbf|boldsymbol|bm|bold|mathbfit)\s*(?:\{\s*([A-Za-z])\s*\}|([A-Za-z]))"
@@ -53,7 +53,7 @@ MINUTES = r"(\d+)\s*\^\s*\{?\\circ\s*\}?\s*(\d+)\s*(?:'|\^\{?\\prime\}?)(?:\s*(\
 ESCAPES = {"\f": "\\f", "\b": "\\b", "\v": "\\v", "\a": "\\a"}
 BROKEN = re.compile(r"[\f\v\a\b](?=[a-z]{2})")
 TWICE = re.compile(r"\\(?=\\(?:[a-zA-Z]{2}|[{}]))")
-LAST_MARK = re.compile(r"(?<![.\\])[.,;]\s*$|(?:\s*\\\\)+\s*$")
+LAST_MARK = re.compile(r"(?<![.\\])[.,;]\s*$|\\text\s*\{\s*[.,;]\s*\}$|(?:\s*\\\\)+\s*$")
 WRAPPED = re.compile(r"\{[^{}]*\}")
 LISTED = re.compile(rf"(?<=\d)(?:(?:{SPACE.pattern})+,|,(?:{SPACE.pattern}))(?:{SPACE.pattern})*(?=\d{{3}}(?!\d))")
 APART = re.compile(rf"(?<=\d)(?:{SPACE.pattern})+(?=\d)")  # digits
@@ -78,7 +78,7 @@ RULES = _compile(
     ("US", r"(?<![A-Za-z])US(?=\\?\$)", ""),
     ("\\begin", r"(\\(?:begin|end)\s*\{)(?:align|gather|equation|split|eqnarray)(?:ed)?\*?\}", r"\1aligned}"),
     (",", r"(?<=\d)(?:\{,\}|,\s*\\!)\s*(?=\d{3}(?!\d))", ""),
-    ("{", r"\{([,.:])\}", r"\1"),
+    ("{", r"(?<!\\text)\{([,.:])\}", r"\1"),
     ("", DIGIT_GROUPS, lambda found: found[1] + "".join(re.findall(r"\d+", found[2]))),
     ("$", r"\A(\s*[-+]?)\s*\$\s*(?=[\d.])((?:\\\$|[^$])*)\Z", r"\1\\$\2"),  # the only one
     ("$", r"(?<!\\)\$", " "),
@@ -108,7 +108,8 @@ RULES = _compile(
     ("\\circ", MINUTES, r"(\1+\\frac{\2}{60}+\\frac{0\3}{3600})^\\circ"),
     ("per cent", "per cent", "percent"),
     ("\\%", r"\\%", "%"),
-    ("\\circ", r"\{(\^?)(?:\{\\circ\}|\\circ)\}", r"\1\\circ"),
+    ("{}", r"(?<!\\)\{\}(?=\s*\^)", ""),
+    ("\\circ", r"\{\s*(\^?)\s*(?:\{\s*\\circ\s*\}|\\circ)\s*\}", r"\1\\circ"),
     ("^", r"(?<=[\d}])\^\s*(?:\{\s*)?(?:\\(?:text|mathrm)\s*\{\s*o\s*\}|o(?![a-zA-Z]))(?:\s*\})?", r"^\\circ"),
     ("\\\\", r"(?<=\\\\)\s*\[-?[\d.]+\s*(?:pt|em|ex|mm|cm)\]", ""),
     ("x", r"(?<=\d)\s*x\s*(?=10\s*\^)", r"\\times "),
@@ -127,7 +128,8 @@ def _apply(rules: Rules, text: str) -> str:
 def respell(text: str) -> str:
     """Returns LaTeX in one spelling: ASCII, without delimiters, sizes and bold type, synonyms as one of them."""
     if not text.isascii():
-        text = unicodedata.normalize("NFKC", _apply(UNICODE, text).translate(UNUSUAL))
+        # The second time also what other forms of letters were: `𝜋`.
+        text = unicodedata.normalize("NFKC", _apply(UNICODE, text).translate(UNUSUAL)).translate(UNUSUAL)
     # Escapes that a program took for characters of its own, `\\f` of `\\frac`, or wrote twice.
     text = BROKEN.sub(lambda found: ESCAPES[found[0]], text)
     text = LAST_MARK.sub("", _apply(RULES, text if "\\begin" in text else TWICE.sub("", text)).strip()).strip()

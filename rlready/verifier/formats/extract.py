@@ -42,7 +42,7 @@ HEDGED = re.compile(
     r"(?:\b(?i:or|(?:can)?not|nor|neither|either|never|except|unlike|than|an|do|rul\w+\s+out|(?:eliminat|exclud|reject)\w*"
     r"|(?:all|any\w*|every\w*)\s+but|none\s+of|vitamin|hepatitis|grade|degrees?|vertex|figure|appendix)|n't"
     r"|(?i:n't|\bnot)\s+(?:think|believe|sure|true|certain|the\s+case)(?:\s+(?:that|if|whether))?"
-    r"|(?<![A-Za-z])[A-J]\)?\s*(?:,|/|&|\band))\s*(?i:(?:the\s+)?(?:option|choice|answer|be|is)\s*:?\s*)*[(\s]*$"
+    r"|(?<![A-Za-z])[A-J]\)?\s*(?:,|/|&|\b(?:and|to)\b))\s*(?i:(?:the\s+)?(?:option|choice|answer|be|is)\s*:?\s*)*[(\s]*$"
 )
 
 
