@@ -103,9 +103,8 @@ def _compare_same(a: Group, b: Group) -> bool:
         case "relation":
             return _is_same_relation(a, b)
         case "class":
-            return is_same(a.items[0], b.items[0]) and is_permutation(
-                a.items[1:], b.items[1:], partial(_is_congruent, a.items[0])
-            )
+            (modulus, *residues), (other, *others) = a.items, b.items
+            return is_same(modulus, other) and is_permutation(residues, others, partial(_is_congruent, modulus))
         case "member":
             return a.items[0] == b.items[0] and is_equal(a.items[1], b.items[1])
         case "time":
@@ -213,12 +212,9 @@ def _is_same_time(a: tuple, b: tuple) -> bool:
 
 def _is_same_word(a: str, b: str) -> bool:
     """Returns True if two words are the same; the case of letters matters if they may be symbols: short ones, `ABCD`."""
-    long = (
-        (len(a) > 3 and [*a.lower()] != sorted(a.lower()))
-        or a.lower() == "yes"
-        or (len(a) > 1 and (a.istitle() or b.istitle()))
-    )
-    return a == b or (long and a.lower() == b.lower())
+    lower = a.lower()
+    long = (len(a) > 3 and [*lower] != sorted(lower)) or lower == "yes" or (len(a) > 1 and (a.istitle() or b.istitle()))
+    return a == b or (long and lower == b.lower())
 
 
 def _compare_lists(a: Value, b: Value) -> bool:

@@ -119,9 +119,8 @@ def _is_same_at_points(a: Node, b: Node, base: str) -> bool:
         except Undefined:
             return False
     nodes = [*walk(a), *walk(b)]
-    kinks = any(
-        part.op in ("sum", "prod") or (part.op == "call" and part.args[0] in {*JUMPS, *KINKS, "root"}) for part in nodes
-    )
+    called = {part.args[0] if part.op == "call" else part.op for part in nodes}
+    kinks = not called.isdisjoint({*JUMPS, *KINKS, "root", "sum", "prod"})
     needed, tried = (POINTS_OF_KINKS, TRIED_OF_KINKS) if kinks else (POINTS, TRIED)
     complex_numbers = Node("const", ("i",)) in nodes
     for real in (False,) if complex_numbers else (True, False):
