@@ -79,7 +79,8 @@ def decide(found: str, reference: str) -> tuple[bool, str, bool]:
         expected = expected.items[1]  # the modulus may be left out
     unnamed, given = (value.items[-1] if value.kind == "named" else value for value in (expected, answer))
     if given.kind == "unit" and given.items[1] == PERCENT and isinstance(unnamed, Node) and not _may_be_percentage(unnamed):
-        answer = Node("/", (given.items[0], HUNDRED))
+        given = Node("/", (given.items[0], HUNDRED))
+        answer = Group("named", (*answer.items[:-1], given)) if answer.kind == "named" else given
     if unnamed.kind == "base" and isinstance(given, Node):  # the base of a reference may be left out
         expected = drop_base(expected)
         answer = Node("sym", (found,)) if re.fullmatch(r"\d*[A-F][\dA-F]*", found) else answer
