@@ -26,8 +26,8 @@ Part = TypeVar("Part")
 class Group:
     """A value that is not a number."""
 
-    # List, set, union, minus, common, matrix, row, unit, base, word, ratio, time, named, relation, equation, member, class,
-    # false; two brackets for a tuple or an interval; or reals, as (their variable or None, pieces).
+    # List, set, within, union, minus, common, matrix, row, unit, base, word, ratio, time, named, relation, equation, member,
+    # class, false; two brackets for a tuple or an interval; or reals, as (their variable or None, pieces).
     kind: str
     items: tuple[Any, ...]  # its parts: values, and text that belongs to the kind
 

@@ -313,12 +313,11 @@ def _read_set(inner: list[str]) -> Value:
     for place in range(1, len(inner)):
         if inner[place] in ("|", ":") and (place == 1 or inner[1] == "\\in") and inner[0].lstrip("@").isalpha():
             domain, condition = inner[2:place], inner[place + 1 :]
-            require(not domain or domain[0] in REALS, "a set of numbers that are not all real ones")
             members = read_tokens(condition[2:] if condition[:2] == [inner[0], "\\in"] else condition)
             if members.kind == "reals":
                 require(members.items[0] in (None, inner[0]), "a condition for another letter")
-                return Group("reals", (None, members.items[1]))  # its letter is bound
-            return members
+                members = Group("reals", (None, members.items[1]))  # its letter is bound
+            return Group("within", (read_tokens(domain), members)) if domain and domain[0] not in REALS else members
     if len(sides := split(inner, ("|", ":"))) == 2 and sides[1][1:2] == ["\\in"]:
         return Group("list", (read_tokens(sides[0]), read_tokens(sides[1])))
     require(len(inner) <= 60 * MOST_PARTS, "a set")
