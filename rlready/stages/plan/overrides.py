@@ -219,7 +219,7 @@ def _check_values(stage: str, kind: type, overrides: dict) -> Iterator[str]:
     for field, value in overrides.items():
         default: Any = fields[field].default if field in fields else None
         hint = str(fields[field].type).removeprefix("<class '").removesuffix("'>") if field in fields else ""
-        kinds = (dict,) if "dict" in hint else tuple(kind for name, kind in KINDS.items() if re.search(rf"\b{name}\b", hint))
+        kinds = (dict,) if "dict" in hint else tuple(of for name, of in KINDS.items() if re.search(rf"\b{name}\b", hint))
         default = OPTIONAL.get(hint, default) if value is not None else default
         choices = CHOICES[stage].get(field)
         if field in POSITIVE and type(value) in (int, float) and value <= 0:
@@ -232,9 +232,9 @@ def _check_values(stage: str, kind: type, overrides: dict) -> Iterator[str]:
         elif isinstance(default, bool) and not isinstance(value, bool):
             yield f"{field} is true or false, not {value!r}"
         elif type(default) in (int, float) and field not in STEP:
-            kind, types = ("number", {int, float}) if "float" in hint else ("whole number", {int})
+            noun, types = ("number", (int, float)) if "float" in hint else ("whole number", (int,))
             if type(value) not in types or not math.isfinite(value) or value < min(0, default):
-                yield f"{field} is a {kind}{' of at least 0' if default >= 0 else ''}, not {value!r}"
+                yield f"{field} is a {noun}{' of at least 0' if default >= 0 else ''}, not {value!r}"
             elif field in FRACTIONS and value > 1:
                 yield f"{field} is a share, at most 1, not {value!r}"
         elif kinds and value is not None and (not isinstance(value, kinds) or (type(value) is bool and bool not in kinds)):
