@@ -73,7 +73,7 @@ def replay(choose: Choose, pool: Pool, probes: Sequence[Probe]) -> tuple[float, 
     """
     names, stops = [setting.name for setting in pool.settings], [*(probe.step for probe in probes), pool.steps]
     reached, paid, checks = np.zeros(pool.size, dtype=int), np.zeros(pool.size), np.zeros(pool.size)
-    while wanted := choose(_describe(pool, stops, reached), stops):
+    while wanted := choose(_describe(pool, reached), stops):
         for name, step in wanted.items():
             if name not in names or step not in stops or step <= reached[place := names.index(name)]:
                 raise InputError(f"it trains {name} up to step {step}; known steps are {', '.join(map(str, stops))}")
@@ -90,7 +90,7 @@ def replay(choose: Choose, pool: Pool, probes: Sequence[Probe]) -> tuple[float, 
     return float(cost), float(pool.scores.max() - pool.scores[ended].max())
 
 
-def _describe(pool: Pool, stops: list[int], reached: np.ndarray) -> list[dict[str, Any]]:
+def _describe(pool: Pool, reached: np.ndarray) -> list[dict[str, Any]]:
     """Returns what is known of each candidate once it is trained up to the steps reached."""
     return [
         {

@@ -155,7 +155,7 @@ def _wrap_chat(row: Any) -> Any:
     return {"messages": row} if is_chat(row) else row
 
 
-def read_chunks(source: Source, split: str, seed: int, revision: str = "") -> Iterator[Chunk]:
+def read_chunks(source: Source, split: str, seed: int, revision: str) -> Iterator[Chunk]:
     """Yields the raw rows of a source in order; a builtin source, with its split (sft, rl or evaluation) and seed, is endless.
 
     `revision` is the commit of a hub dataset. Raises InputError if a column is missing, or the file or dataset cannot be read.

@@ -91,7 +91,7 @@ class Placement:
 class Placements(dict[str, Placement]):
     """The placement of every stage by its name, and the number of candidates at a time."""
 
-    def __init__(self, stages: dict[str, Placement], parallelism: int = PARALLELISM):
+    def __init__(self, stages: dict[str, Placement], parallelism: int):
         super().__init__(stages)
         self.parallelism = parallelism
 

@@ -46,8 +46,8 @@ def adjust_r_squared(found: float, points: int, variables: int) -> float | None:
     return max(0.0, 1 - (1 - found) * (points - 1) / (points - variables - 1)) if points > variables + 1 else None
 
 
-def bound_r_squared(found: float, points: int, variables: int, level: float = LEVEL) -> tuple[float, float]:
-    """Returns the interval of the population's R2, from R2 in a sample; exact for normal values (Muirhead 1982, section 5.2).
+def bound_r_squared(found: float, points: int, variables: int) -> tuple[float, float]:
+    """Returns the 95% interval of the population's R2, from a sample's; exact for normal values (Muirhead 1982, section 5.2).
 
     R2 of a sample is a mixture of beta distributions, with negative binomial weights. Each end is the R2 of a population in
     which the R2 found in the sample is at the edge of the tail. The interval begins at 0 in 97.5% of samples of noise.
@@ -67,7 +67,7 @@ def bound_r_squared(found: float, points: int, variables: int, level: float = LE
             low, high = (middle, high) if chance > tail else (low, middle)
         return high if below[0] > tail else 0.0
 
-    return solve((1 + level) / 2), solve((1 - level) / 2)
+    return solve((1 + LEVEL) / 2), solve((1 - LEVEL) / 2)
 
 
 def resample_spearman(x: ArrayLike, y: ArrayLike, weights: np.ndarray) -> np.ndarray:
@@ -82,7 +82,7 @@ def resample_spearman(x: ArrayLike, y: ArrayLike, weights: np.ndarray) -> np.nda
 
 
 def split_r_squared(
-    x: ArrayLike, y: ArrayLike, clusters: Sequence[Hashable], splits: int = SPLITS, seed: int = 0
+    x: ArrayLike, y: ArrayLike, clusters: Sequence[Hashable], splits: int = SPLITS
 ) -> tuple[float, float] | None:
     """Fits on a random half of the clusters and scores the other half, repeatedly (as in the paper's tables).
 
@@ -95,7 +95,7 @@ def split_r_squared(
     count = int(members.max()) + 1 if len(members) else 0
     if count < MIN_POINTS:
         return None
-    places = np.random.default_rng(seed).random((splits, count)).argsort(1).argsort(1)
+    places = np.random.default_rng(0).random((splits, count)).argsort(1).argsort(1)
     fitted = (places < (count + 1) // 2)[:, members].astype(float)
     scores = _score_fit(x, y, fitted, 1 - fitted)
     scores = scores[np.isfinite(scores)]

@@ -114,10 +114,8 @@ def draw_clusters(clusters: Sequence[Hashable], draws: int = DRAWS, seed: int = 
     return drawn[:, members].astype(float)
 
 
-def bootstrap(
-    statistic: Callable[[np.ndarray], np.ndarray], clusters: Sequence[Hashable], level: float = LEVEL
-) -> tuple[float, float] | None:
-    """Returns the percentile interval of a statistic (Efron 1979), drawing clusters.
+def bootstrap(statistic: Callable[[np.ndarray], np.ndarray], clusters: Sequence[Hashable]) -> tuple[float, float] | None:
+    """Returns the 95% percentile interval of a statistic (Efron 1979), drawing clusters.
 
     The statistic takes weights (draws x points) and returns one value per draw; values that are not finite are left out. The
     interval is None with fewer than `MIN_POINTS` clusters, or if all draws agree and so show no uncertainty.
@@ -128,7 +126,7 @@ def bootstrap(
     values = values[np.isfinite(values)]
     if not len(values) or np.ptp(values) <= TIE:
         return None
-    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
+    low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)
 
 
@@ -150,8 +148,8 @@ def bound_share(hits: int, trials: int, level: float = LEVEL) -> tuple[float, fl
     return float(_bound_below(hits, trials, level)), float(1 - _bound_below(trials - hits, trials, level))
 
 
-def bound_drawn_share(hits: int, drawn: int, population: int, level: float = LEVEL) -> tuple[float, float]:
-    """Returns the exact interval of a share in a finite population, from a simple random draw without replacement.
+def bound_drawn_share(hits: int, drawn: int, population: int) -> tuple[float, float]:
+    """Returns the exact 95% interval of a share in a finite population, from a simple random draw without replacement.
 
     It holds every number of hits in the population that two one-sided hypergeometric tests do not reject (Buonaccorsi 1987,
     American Statistician 41); it is one point if all were drawn.
@@ -163,8 +161,8 @@ def bound_drawn_share(hits: int, drawn: int, population: int, level: float = LEV
     held = [
         total
         for total in range(hits, population - drawn + hits + 1)
-        if sum(chance(total, found) for found in range(hits, drawn + 1)) > (1 - level) / 2
-        and sum(chance(total, found) for found in range(hits + 1)) > (1 - level) / 2
+        if sum(chance(total, found) for found in range(hits, drawn + 1)) > (1 - LEVEL) / 2
+        and sum(chance(total, found) for found in range(hits + 1)) > (1 - LEVEL) / 2
     ]
     return held[0] / population, held[-1] / population
 
@@ -191,11 +189,11 @@ def _bound_below(successes: np.ndarray | int, trials: np.ndarray | int, level: f
     return np.where(successes > 0, bound, 0.0)
 
 
-def bound_mean(values: Sequence[float] | np.ndarray, level: float = LEVEL) -> tuple[float, float] | None:
-    """Returns Student's interval of the mean of one value per draw; None with fewer than two, or if all are alike."""
+def bound_mean(values: Sequence[float] | np.ndarray) -> tuple[float, float] | None:
+    """Returns Student's 95% interval of the mean of one value per draw; None with fewer than two, or if all are alike."""
     if len(values) < 2 or np.ptp(values) <= TIE:
         return None
-    half, mean = reach_t(len(values) - 1, level) * stdev(map(float, values)) / math.sqrt(len(values)), fmean(values)
+    half, mean = reach_t(len(values) - 1) * stdev(map(float, values)) / math.sqrt(len(values)), fmean(values)
     return mean - half, mean + half
 
 

@@ -75,9 +75,9 @@ def _average(values: np.ndarray, members: np.ndarray) -> np.ndarray:
 
 
 def predict_known_setting(
-    y: Sequence[float], settings: Sequence[Hashable], setting: Hashable, level: float = LEVEL
+    y: Sequence[float], settings: Sequence[Hashable], setting: Hashable
 ) -> tuple[float, float, float] | None:
-    """Predicts one more point of a setting with known points: their mean, with Student's interval for a new observation.
+    """Predicts one more point of a setting with known points: their mean, with Student's 95% interval for a new observation.
 
     The scatter within settings is pooled, because one setting has too few points; but a setting that scatters more than the
     others uses its own, and is left out of the pool. `y` and `settings` are the outcome and the setting of each known point.
@@ -92,5 +92,5 @@ def predict_known_setting(
     if len(y) < MIN_POINTS or not own or not pooled or pooled[0] == 0:
         return None
     deviation, freedom = pooled
-    half, mean = reach_t(freedom, level) * deviation * (1 + 1 / len(own)) ** 0.5, float(np.mean(own))
+    half, mean = reach_t(freedom) * deviation * (1 + 1 / len(own)) ** 0.5, float(np.mean(own))
     return mean, mean - half, mean + half

@@ -17,7 +17,6 @@ class Variation:
     """One-way analysis of variance with random groups (Searle, Casella and McCulloch 1992, chapter 3)."""
 
     deviation: float  # standard deviation within groups, pooled
-    deviation_interval: tuple[float, float]  # for normal values
     freedom: int  # degrees of freedom within groups
     share: float  # of the variance between groups (intraclass correlation); may be below 0
     share_interval: tuple[float, float]  # exact for normal values and groups of one size
@@ -58,15 +57,15 @@ def find_scattered(groups: Sequence[Sequence[float]], level: float = OUTLYING) -
     return sorted(found)
 
 
-def bound_deviation(deviation: float, freedom: int, level: float = LEVEL) -> tuple[float, float]:
-    """Returns the interval of a standard deviation, from the chi-squared distribution."""
+def bound_deviation(deviation: float, freedom: int) -> tuple[float, float]:
+    """Returns the 95% interval of a standard deviation, from the chi-squared distribution."""
     from scipy.special import chdtri
 
-    low, high = (deviation * math.sqrt(freedom / chdtri(freedom, tail)) for tail in ((1 - level) / 2, (1 + level) / 2))
+    low, high = (deviation * math.sqrt(freedom / chdtri(freedom, tail)) for tail in ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
     return low, high
 
 
-def analyse_variance(groups: Sequence[Sequence[float]], level: float = LEVEL) -> Variation | None:
+def analyse_variance(groups: Sequence[Sequence[float]]) -> Variation | None:
     """Compares the spread between groups with the spread within them; groups of one value count only for the former.
 
     Returns None with fewer than two groups, if nothing is repeated, or if all repetitions are equal.
@@ -87,7 +86,6 @@ def analyse_variance(groups: Sequence[Sequence[float]], level: float = LEVEL) ->
     def estimate_share(ratio: float) -> float:
         return (ratio - 1) / (ratio + size - 1)
 
-    tails = (1 + level) / 2, (1 - level) / 2
+    tails = (1 + LEVEL) / 2, (1 - LEVEL) / 2
     low, high = (estimate_share(f / float(fdtri(between, freedom, tail))) for tail in tails)
-    bounds, p = bound_deviation(deviation, freedom, level), float(fdtrc(between, freedom, f))
-    return Variation(deviation, bounds, freedom, estimate_share(f), (low, high), f, p)
+    return Variation(deviation, freedom, estimate_share(f), (low, high), f, float(fdtrc(between, freedom, f)))

@@ -74,10 +74,10 @@ def is_readable(answer: str, answer_format: str) -> bool:
     return describe_reference(answer, answer_format) is not None
 
 
-def measure_disagreement(judgements: Sequence[Judgement], seed: int = 0) -> float | None:
+def measure_disagreement(judgements: Sequence[Judgement]) -> float | None:
     """Estimates the share of the answers called right by the verifier or math-verify that the verifier refuses.
 
-    Math-verify checks `DRAWN` different pairs of a refused answer and its reference answer, drawn with the seed; the result is
+    Math-verify checks `DRAWN` different pairs of a refused answer and its reference answer, drawn at random; the result is
     extrapolated to the others. Plain numbers are left out, since no check can be mistaken about them. Returns the share; None
     if neither calls any right, or all judgements are of formats with a single check.
     """
@@ -90,7 +90,7 @@ def measure_disagreement(judgements: Sequence[Judgement], seed: int = 0) -> floa
         if judgement.right is False and judgement.answer and judgement.reference
     )
     pairs = sorted(pair for pair in refused if max(map(len, pair)) <= 2 * LONGEST_ANSWER and None in map(read_plain, pair))
-    drawn = random.Random(seed).sample(pairs, min(DRAWN, len(pairs)))
+    drawn = random.Random(0).sample(pairs, min(DRAWN, len(pairs)))
     differing = sum(refused[pair] for pair in drawn if workers.ask("math-verify", *pair)) * len(pairs) / max(1, len(drawn))
     called_right = differing + sum(judgement.right is True for judgement in judgements)
     return differing / called_right if called_right else None

@@ -19,7 +19,7 @@ from rlready.stats.correlation import (
 )
 from rlready.stats.intervals import MIN_POINTS, bootstrap, bound_drawn_share, bound_mean, bound_share, draw_clusters
 from rlready.stats.regression import predict_new_setting
-from rlready.stats.variation import analyse_variance, find_scattered, pool_deviation
+from rlready.stats.variation import analyse_variance, bound_deviation, find_scattered, pool_deviation
 
 
 @pytest.fixture
@@ -291,6 +291,6 @@ def test_intervals_of_the_analysis_of_variance_cover(share):
     for _ in range(studies):
         groups = math.sqrt(share) * generator.normal(size=(8, 1)) + math.sqrt(1 - share) * generator.normal(size=(8, 3))
         found = analyse_variance(groups)
-        bounds = found.share_interval, found.deviation_interval
+        bounds = found.share_interval, bound_deviation(found.deviation, found.freedom)
         covered += [low <= truth <= high for (low, high), truth in zip(bounds, (share, math.sqrt(1 - share)), strict=True)]
     assert covered / studies == pytest.approx(0.95, abs=0.03)

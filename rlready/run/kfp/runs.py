@@ -63,7 +63,7 @@ def _find_or_create(server: Server, kind: str, name: str, find: Callable, make: 
 
 def start_run(
     server: Server, version: tuple[str, str], experiment: str, name: str, parameters: dict[str, Any],
-    account: str | None = None, every: str | None = None,
+    account: str | None, every: str | None,
 ) -> str:  # fmt: skip
     """Starts a run, or a schedule of runs (`every`: its cron expression), of a version and returns its id.
 
@@ -147,7 +147,7 @@ def has_cache(server: Server) -> bool | None:
     return None
 
 
-def was_stopped(run: api.V2beta1Run, workflow: dict[str, Any] | None = None) -> bool:
+def was_stopped(run: api.V2beta1Run, workflow: dict[str, Any] | None) -> bool:
     """Returns True if a run was terminated; the server calls it, and its pods, failed in the end."""
     passed, spec = {entry.state for entry in run.state_history or []} | {run.state}, (workflow or {}).get("spec") or {}
     return bool(passed & {*STOPPED}) or spec.get("activeDeadlineSeconds") == 0 or "shutdown" in spec

@@ -266,7 +266,7 @@ def _rank(pool: RowPool, rows: np.ndarray, settings: Curate) -> dict[str, np.nda
     return ranked
 
 
-def rank_subsets(lengths: np.ndarray, by_tokens: bool = False) -> dict[str, np.ndarray]:
+def rank_subsets(lengths: np.ndarray, by_tokens: bool) -> dict[str, np.ndarray]:
     """Returns the rank of every example in each subset; the n examples of a subset are those of rank below n.
 
     Args:

@@ -48,7 +48,7 @@ LineStyle = dict[str, Any]  # keyword arguments of matplotlib's plot; without a 
 FAINT: LineStyle = {"linestyle": ":", "linewidth": 0.8, "alpha": 0.4, "zorder": 1}  # behind the other lines
 
 
-def draw_plots(rows: list[Row], base: Row, k: int | None, least: float | None, trains: bool = True) -> list[Plot]:
+def draw_plots(rows: list[Row], base: Row, k: int | None, least: float | None, trains: bool) -> list[Plot]:
     """Returns the plots of the report, first those that show best what came out; one without data says why.
 
     The candidates have colours in their order; `least` is the gate's threshold for Pass@k, None or 0 if there is none.
