@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import psutil
 import pyarrow.parquet as pq
@@ -17,6 +18,7 @@ from rlready.cli.samples import list_files
 from rlready.config import Curate, parse_parameters, read_settings, write_settings
 from rlready.errors import InputError
 from rlready.escape import shorten, show_controls
+from rlready.evaluation import parts
 from rlready.evaluation.samples import PART, SAMPLES, classify, join_parts, keep_samples, read_rows, write_part
 from rlready.models.load import find_model
 from rlready.records.outcome import Candidate, KeptSamples, Outcome, SftRecord
@@ -25,6 +27,7 @@ from rlready.sampling.transformers_engine import TransformersEngine
 from rlready.stages.benchmark import stage as benchmark
 from rlready.stages.curate.curate import curate
 from rlready.stages.predictors.measure import measure
+from rlready.verifier import find_origin
 
 SOURCE = "builtin:list-machine"
 CANDIDATE = Candidate("c", 4, "random", 32, 1e-3, 0)
@@ -154,6 +157,24 @@ def test_a_stage_that_is_killed_in_its_pod_goes_on_in_the_next_try(tiny_model, d
         assert sum(row["verdict"] == "right" for row in some) == right
     counts = {kind: sum(classify(row) == kind for row in sampled) for kind in whole.kept.counts}
     assert counts == whole.kept.counts and counts["truncated"] > 0
+
+
+@pytest.mark.parametrize("changed", ["model", "engine", "verifier", "problems", "work"])
+def test_samples_of_other_work_are_not_taken_for_its_own(changed, tmp_path, monkeypatch):
+    def find_folder(model, engine="e", question="q", work="w"):
+        (tmp_path / "model").mkdir(exist_ok=True)
+        (tmp_path / "model/weights").write_text(model)
+        problems = [{"question": question, "format": "boxed"}]
+        given = CANDIDATE, SimpleNamespace(identity=engine), str(tmp_path / "model"), problems, [work], tmp_path / "samples"
+        with parts.open_parts("benchmark", *given) as (folder, _):
+            return folder
+
+    before = find_folder("m")
+    assert find_folder("m") == before
+    if changed == "verifier":
+        monkeypatch.setattr(parts, "find_origin", lambda form: dataclasses.replace(find_origin(form), version="0.0.0"))
+    other = {"model": ["x"], "engine": ["m", "x"], "problems": ["m", "e", "x"], "work": ["m", "e", "q", "x"]}
+    assert find_folder(*other.get(changed, ["m"])) != before
 
 
 def make_row(problem, sample, text, verdict="wrong", **more):

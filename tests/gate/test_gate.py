@@ -241,6 +241,8 @@ def test_a_run_draws_its_audit_once_and_its_record_draws_it_again():
         assert not any(entry.after.audited for entry in other)  # such a draw never happened
     assert names[0] == names[2] and len({*map(tuple, names)}) == 3 and {*map(len, names)} == {3}
     assert sum(v.audited for v in decide(make_sweep(*[[0, 0]] * 25), make_outcome(), settings)) == 7
+    unaudited = decide(sweep, make_outcome(), dataclasses.replace(settings, audit_fraction=0.0), run="one")
+    assert {v.drawn_by for v in unaudited} == {None}
 
 
 def test_the_mode_audit_sends_everyone_with_propensity_one():

@@ -56,6 +56,11 @@ def test_swapped_or_copied_problems_change_nothing_else(pairs, times):
     assert estimate_difference(*copies, groups, np.full(len(groups), 0.3)) == pytest.approx((low, high), abs=1e-6)
 
 
+def test_a_few_gains_leave_more_room_above_than_below():
+    low, high = estimate_difference([1.0] * 3 + [0.0] * 97, [0.0] * 100)
+    assert low < 0 < 0.03 < high and 0.03 - low < 0.045 < 0.05 < high - 0.03
+
+
 def test_a_difference_of_equal_counts_is_not_certain_and_needs_the_same_problems():
     low, high = estimate_difference([0.5] * 30, [0.5] * 30)
     assert -0.2 < low < 0 < high < 0.2

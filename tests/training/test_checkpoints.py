@@ -13,7 +13,7 @@ from rlready.errors import InputError
 from rlready.models.load import digest_folder, digest_weights
 from rlready.runtime import source
 from rlready.runtime.failures import lacks_space
-from rlready.training.checkpoints import count_seconds, find_last, keep_last, open_folder
+from rlready.training.checkpoints import WHOLE, count_seconds, find_last, keep_last, open_folder
 
 HOLD = """
 import sys
@@ -75,9 +75,21 @@ def test_the_old_checkpoint_goes_when_the_new_one_is_whole(tmp_path):
             keep_last(tmp_path, 1.5)
     # Killed while the second was written: the first is what counts.
     assert find_last(tmp_path) == str(tmp_path / "checkpoint-9") and count_seconds(tmp_path) == 1.5
+    # Killed while the first was removed: the second counts.
+    (tmp_path / "checkpoint-10" / WHOLE).write_text("2.5")
+    assert find_last(tmp_path) == str(tmp_path / "checkpoint-10")
     keep_last(tmp_path, 2.5)
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint-10"] and count_seconds(tmp_path) == 2.5
     assert count_seconds(tmp_path / "nothing") == 0
+
+
+def test_work_on_another_number_of_processes_has_another_folder(tmp_path, monkeypatch):
+    folders = set()
+    for processes in ("1", "2"):
+        monkeypatch.setenv("WORLD_SIZE", processes)
+        with open_folder("sft", ["work"], tmp_path / "model") as folder:
+            folders.add(folder)
+    assert len(folders) == 2
 
 
 def test_without_locks_a_run_finds_its_own_checkpoints_only(tmp_path, monkeypatch, capsys):
