@@ -39,10 +39,11 @@ class Curate:
     )
     off_target: list = knob(
         [], "Further evaluation sets that RL does not target: scored before and after RL, part of neither Pass@1 nor Pass@k",
-        "none",
+        "none", texts=True,
     )
     decontaminate: list = knob(
-        [], "Additional evaluation sets to remove from training data, e.g. [math_500, aime_2024]", "the run's own always are"
+        [], "Additional evaluation sets to remove from training data, e.g. [math_500, aime_2024]", "the run's own always are",
+        texts=True,
     )
     contamination_ngram: int = knob(
         4, "Words of the n-grams by which training and evaluation problems are compared; 0: exact matches only",

@@ -24,6 +24,7 @@ class Parameter:
     least: float | None = None  # minimum
     above: float | None = None  # exclusive minimum
     most: float | None = None  # maximum
+    texts: bool = False  # whether the items of a list are texts
     off: float | None = None  # the number that `null` means in a recipe: the threshold is disabled
 
     def find_fault(self, value: Any) -> str:
@@ -69,6 +70,8 @@ def coerce(parameter: Parameter, value: Any) -> Any:
         value = float(value)
     if kind is int and isinstance(value, float) and value.is_integer():
         value = int(value)
+    if parameter.texts and isinstance(value, list) and not all(isinstance(item, str) for item in value):
+        raise InputError(f"{parameter.name}: expected texts, got {original!r}. {parameter.description}.")
     if not isinstance(value, kind) or isinstance(value, bool) != (kind is bool):
         quoted = f'; as a text it needs quotes: "{original}"' if kind is str and type(original) in (int, float, bool) else ""
         raise InputError(f"{parameter.name}: expected {kind.__name__}, got {original!r}{quoted}. {parameter.description}.")

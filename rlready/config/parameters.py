@@ -93,7 +93,9 @@ class Sampling:
     """How completions are drawn, in predictors, RL and benchmark alike."""
 
     max_tokens: int = knob(512, "Maximum completion tokens", "TRL GRPOConfig max_completion_length", least=1, form=True)
-    stop: list = knob([], "Texts that end a completion, besides the model's own end token", "chat models stop by themselves")
+    stop: list = knob(
+        [], "Texts that end a completion, besides the model's own end token", "chat models stop by themselves", texts=True
+    )
     engine: str = knob(
         "auto", "auto, transformers (embedded) or vllm; auto decides by device and size",
         "measured", choices=("auto", "transformers", "vllm"),

@@ -12,6 +12,15 @@ from rlready.models.weights import FLOATS, Tensors, quiet_transformers, refuse_k
 ATTENTION = {"full_attention", "sliding_attention", "chunked_attention"}  # layers whose cache the embedded engine supports
 OWN_CACHES = {"minimax", "recurrent_gemma", "rwkv", "xlstm"}  # architectures without transformers' cache, or that read padding
 PLAIN = ("llama", "mistral", "qwen2", "qwen3")  # decoders that `Shape` describes to the last tensor
+# Types of the values in a plain decoder's config.json.
+TYPES: dict[tuple[type, ...], tuple[str, ...]] = {
+    (bool,): ("attention_bias", "mlp_bias", "tie_word_embeddings"),
+    (float,): ("initializer_range", "rms_norm_eps"),
+    (float, int): ("attention_dropout",),
+    (int,): ("max_position_embeddings", "num_key_value_heads"),
+    (int, type(None)): ("bos_token_id", "head_dim", "pad_token_id"),
+}
+REQUIRED = {"max_position_embeddings", "num_key_value_heads", "rms_norm_eps", "tie_word_embeddings"}
 # Linear layers of a decoder layer, in the order of `Shape.linear`.
 LINEAR = [f"self_attn.{name}_proj" for name in "qkvo"] + [f"mlp.{name}_proj" for name in ("gate", "up", "down")]
 
@@ -157,21 +166,36 @@ def _refuse_sizes(config: dict, where: str) -> None:
         raise InputError(f"{where}: {what}; correct its config.json")
 
 
+def _is_usual(config: dict) -> bool:
+    """Returns True if transformers accepts a config.json of a plain decoder, and no option of it changes the tensors."""
+    try:
+        ends, types = config.get("eos_token_id"), {config.get(name, "float32") for name in ("dtype", "torch_dtype")}
+        rope = {**(config.get("rope_parameters") or {}), **(config.get("rope_scaling") or {})}
+        return (
+            config.keys() >= REQUIRED
+            and all(type(config[name]) in kinds for kinds, names in TYPES.items() for name in names if name in config)
+            and all(type(end) is int for end in (ends if isinstance(ends, list) else [ends or 0]))
+            and all(type(name) is str for name in config.get("architectures") or [])
+            and types <= {"float32", "bfloat16", "float16"}
+            and config.get("hidden_act") == "silu"
+            and rope.get("rope_type", "default") == "default"
+            and "type" not in rope
+            and set(config.get("layer_types") or []) <= ATTENTION
+            and (config.get("pad_token_id") or 0) < config.get("vocab_size", 0)
+            and not any(config.get(name) for name in ("attention_bias", "mlp_bias", "quantization_config"))
+        )
+    except TypeError:  # a value of another type, on which transformers decides
+        return False
+
+
 def _list_tensors(config: dict) -> dict[str, list[int]] | None:
     """Returns the shapes of a plain decoder's tensors by name; None for any other architecture or an unusual option."""
     shape, kind = read_shape(config), config.get("model_type")
-    rope = {**(config.get("rope_parameters") or {}), **(config.get("rope_scaling") or {})}
-    usual = config.get("hidden_act") == "silu" and rope.get("rope_type", "default") == "default" and "type" not in rope
-    usual &= set(config.get("layer_types") or []) <= ATTENTION and type(config.get("max_position_embeddings")) is int
-    usual &= type(config.get("rms_norm_eps")) is float and type(config.get("tie_word_embeddings")) is bool
-    usual &= (config.get("pad_token_id") or 0) < config.get("vocab_size", 0)
-    unusual = ("attention_bias", "mlp_bias", "quantization_config")
-    if kind not in PLAIN or not usual or not shape or any(config.get(name) for name in unusual):
+    if kind not in PLAIN or not shape or not _is_usual(config):
         return None
     sizes = [value for value in vars(shape).values() if type(value) is not bool]
-    if "num_key_value_heads" not in config or any(type(size) is not int or size < 1 for size in sizes):
-        return None
-    if shape.hidden % shape.heads:  # which some architectures refuse
+    # Some architectures refuse a width that the heads do not divide.
+    if any(type(size) is not int or size < 1 for size in sizes) or shape.hidden % shape.heads:
         return None
     tensors = {"model.embed_tokens.weight": [shape.vocabulary, shape.hidden], "model.norm.weight": [shape.hidden]}
     tensors |= {} if shape.tied else {"lm_head.weight": [shape.vocabulary, shape.hidden]}

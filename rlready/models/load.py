@@ -48,6 +48,8 @@ def inspect_model(model: str, revision: str) -> tuple[BaseModel, Architecture | 
         config = read_json(BaseModel(str(local), "", ""), "config.json") or {}
         architecture = inspect_architecture(locate(local), config, read_headers(local))
         return BaseModel(str(local.resolve()), "", digest_folder(local)), architecture
+    if local.exists():
+        raise InputError(f"{model} is a file; give the folder that it belongs to, with configuration, weights and tokenizer")
     if model.startswith((".", "/", "~")) or model.count("/") != 1:
         raise InputError(f"{model} is neither a folder nor a hub id such as owner/name")
     try:
@@ -210,7 +212,7 @@ def read_json(base: BaseModel, name: str) -> dict | None:
         read = json.loads(path.read_text()) if path else None
     except ValueError as error:
         raise InputError(f"{name} of {base.location} is not JSON ({error})") from error
-    if not isinstance(read, dict | None):
+    if path and not isinstance(read, dict):
         raise InputError(f"{name} of {base.location} is not an object of JSON; copy it again")
     return read
 

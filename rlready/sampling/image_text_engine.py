@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Sequence
 
 import torch
+from transformers import GenerationConfig
 
 from rlready.config import Sampling
 from rlready.data.pictures import open_picture
@@ -25,6 +26,8 @@ class ImageTextEngine(Engine[dict[str, torch.Tensor]]):
         self.precision = str(model.dtype).removeprefix("torch.")
         self.tokenizer.chat_template = self.tokenizer.chat_template or processor.chat_template
         self.ends = list_eos_token_ids(self.tokenizer, model.generation_config)
+        # Without the model's own, such as a minimum length or n-grams not to repeat, which change what Pass@k means.
+        model.generation_config = GenerationConfig(eos_token_id=self.ends, pad_token_id=self.ends[0])
 
     @classmethod
     def load(cls, model: str, sampling: Sampling) -> "ImageTextEngine":
@@ -73,12 +76,8 @@ class ImageTextEngine(Engine[dict[str, torch.Tensor]]):
         drawn = self.model.generate(
             **{name: value.to(self.model.device) for name, value in prompt.items()},
             **({"do_sample": False} if greedy else {"do_sample": True, "temperature": draw.temperature, "top_k": 0}),
-            top_p=1.0,
-            repetition_penalty=1.0,
             num_return_sequences=1 if greedy else ROWS_AT_ONCE,
             max_new_tokens=draw.max_tokens,
-            eos_token_id=self.ends,
-            pad_token_id=self.ends[0],
         )
         completions = []
         for ids in drawn[:, prompt["input_ids"].shape[1] :].tolist():

@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import json
+import shutil
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -170,6 +171,17 @@ def test_more_samples_extend_fewer_and_neighbours_change_nothing(seeing):
     (whole,) = engine.sample(prompts[:1], ["a"], Draw(1, 12, temperature=0))[0]
     assert whole.finished and whole.ids[-1] in engine.ends
     assert engine.sample(prompts[:1], ["a"], Draw(1, 12, temperature=0, stop=["boxed"]))[0][0].text == "\\"
+
+
+def test_what_the_model_folder_says_of_sampling_changes_nothing(seeing, tmp_path):
+    def sample(folder):
+        engine = ImageTextEngine.load(str(folder), Sampling())
+        prompt = engine.encode(ask(read_registry("benchmarks")["mathvista"], make_row("A", draw_picture((0, 200, 0)))))
+        return engine.sample([prompt], ["a"], Draw(4, 12, seed=4))
+
+    own = {"do_sample": True, "min_new_tokens": 12, "no_repeat_ngram_size": 1, "min_p": 0.9, "stop_strings": ["A"]}
+    (shutil.copytree(seeing, tmp_path / "own") / "generation_config.json").write_text(json.dumps(own))
+    assert sample(tmp_path / "own") == sample(seeing)
 
 
 @pytest.mark.parametrize("asked", [{"engine": "vllm"}, {"replicas": 2}, {"tensor_parallel": 2}])

@@ -30,6 +30,8 @@ def check_values(experiment: Experiment) -> list[str]:
 def _check_measuring(experiment: Experiment) -> Iterator[str]:
     gate, predictors, sampling = experiment.gate, experiment.predictors, experiment.sampling
     k, samples, needs = gate.k, predictors.samples, "predictors_sampling: sequential"
+    if not 0 < predictors.sequential_alpha < 0.5:
+        yield f"predictors_sequential_alpha: {predictors.sequential_alpha} must lie between 0 and 0.5"
     if not predictors.is_sequential:
         if k > samples:
             yield f"gate_k: Pass@{k} needs at least {k} samples per problem, but predictors_samples is {samples}"
@@ -44,15 +46,12 @@ def _check_measuring(experiment: Experiment) -> Iterator[str]:
             yield f"{needs} has no counts to compare with the base model's; set gate_min_coverage_kept to null"
         if gate.max_rl_runs:
             yield f"{needs} cannot rank; set gate_max_rl_runs to null, or predictors_sampling to fixed"
-        if not 0 < predictors.sequential_alpha < 0.5:
-            yield f"predictors_sequential_alpha: {predictors.sequential_alpha} must lie between 0 and 0.5"
         if (budget := predictors.count_samples(experiment.curate.predictor_problems)) < k:
             yield f"predictors_sequential_budget: {budget} samples are fewer than one problem may need (gate_k {k})"
     if sampling.tensor_parallel != 1 and sampling.engine == "transformers":
         yield f"sampling_tensor_parallel: {sampling.tensor_parallel} GPUs per copy need vllm; sampling_engine is transformers"
-    for text in sampling.stop:
-        if not isinstance(text, str) or not text:
-            yield f"sampling_stop: {text!r} is not a text that can end a completion"
+    if "" in sampling.stop:
+        yield "sampling_stop: an empty text would end every completion at once; remove it"
 
 
 def _check_data(experiment: Experiment) -> Iterator[str]:

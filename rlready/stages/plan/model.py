@@ -27,6 +27,9 @@ from rlready.records.candidate import BaseModel
 # Keys of a generation_config.json in which there is nothing to refuse, unless it is a token of -1; the last if it samples.
 PLAIN = {"_from_model_config", "transformers_version", "use_cache", "do_sample", "bos_token_id", "eos_token_id", "pad_token_id"}
 SAMPLED = {"temperature", "top_p", "top_k"}
+# Types of values of a tokenizer_config.json, besides its tokens.
+TOKENIZER: dict[str, Any] = {"model_max_length": (int, float), "added_tokens_decoder": dict}
+TOKENIZER |= dict.fromkeys(("additional_special_tokens", "extra_special_tokens"), (list, dict))
 # Classes of which transformers takes a tokenizer.json with a vocabulary of bytes as it is, but for its splitting of words.
 BYTE_LEVEL = {"TokenizersBackend", "PreTrainedTokenizer", "GPT2Tokenizer", "Qwen2Tokenizer", "GPTNeoXTokenizer"}
 SPACED = "The value of x is 12.\nSo \\boxed{A} < 5"
@@ -135,11 +138,22 @@ class ChatTemplate:
 
 
 def read_template(base: BaseModel) -> ChatTemplate:
-    """Returns the chat template of a model, from its own file or tokenizer_config.json; raises InputError without one."""
+    """Returns the chat template of a model, from its own file or tokenizer_config.json.
+
+    Raises InputError without one, or if a value of tokenizer_config.json is of another type than transformers reads.
+    """
     config = read_json(base, "tokenizer_config.json") or {}
     given = {**(read_json(base, "special_tokens_map.json") or {}), **config}
     texts = {name: value.get("content") if isinstance(value, dict) else value for name, value in given.items()}
     tokens = {name: text for name, text in texts.items() if name.endswith("_token") and text and isinstance(text, str)}
+    for name, value in given.items():
+        kinds, read = TOKENIZER.get(name, object), value
+        if name.endswith("_token") and not name.startswith("add_"):
+            kinds, read = str, texts[name]
+        if value is not None and not isinstance(read, kinds):
+            raise InputError(
+                f"{base.location}: transformers does not read {name} {value!r} in tokenizer_config.json; correct it"
+            )
     template = config.get("chat_template")
     if path := find_file(base, "chat_template.jinja"):
         refuse_pointer(path)
@@ -280,18 +294,20 @@ def check_generation_config(values: dict) -> None:
     So it does if a token is neither a number nor a list of numbers.
     """
     for name, value in values.items():
-        tokens = value if isinstance(value, list) else [] if value is None else [value]
-        if name.endswith("_token_id") and any(type(token) is not int for token in tokens):
-            raise InputError(f"its generation_config.json: {name} is {value!r}, not a number or a list of them; correct it")
+        tokens = value if isinstance(value, list) and name == "eos_token_id" else [] if value is None else [value]
+        if name.endswith("_token_id") and any(type(token) is not int or token >= 2**31 for token in tokens):
+            raise InputError(
+                f"its generation_config.json: {name} is {value!r}, not a number (or a list, if it is eos_token_id)"
+            )
     plain = PLAIN | SAMPLED if values.get("do_sample") is True else PLAIN
-    if all((name in plain and value != -1) or value in (None, False) for name, value in values.items()):
+    if all((name in plain and value != -1) or value is None or value is False for name, value in values.items()):
         return  # most are like this, and transformers takes seconds to import
     from transformers import GenerationConfig
 
     try:
         with quiet_transformers():
             GenerationConfig.from_dict(values).validate(strict=True)
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         wrong = " ".join(line.strip("- ") for line in str(error).splitlines() if "`" in line)
         raise InputError(
             f"transformers does not save its generation_config.json: {wrong or error} Correct the file (for a hub model, in a"
