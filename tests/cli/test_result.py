@@ -1,9 +1,12 @@
 """What a run came to, on a terminal: the answer, every score with its interval, and what failed."""
 
+import contextlib
 import dataclasses
 
+import pytest
+
 from rlready.analysis.sweep_result import SweepResult
-from rlready.cli.result import print_outcomes
+from rlready.cli.result import end_with, print_outcomes
 from rlready.records.outcome import (
     BenchmarkRecord,
     Candidate,
@@ -69,3 +72,26 @@ def test_what_failed_is_named_with_the_way_to_try_again(capsys):
     assert any(line.startswith("bad") and "approved (RL failed)" in line for line in lines)
     assert lines[-3:-1] == ["good: SFT failed: out of memory", "bad: RL failed: diverged"]
     assert """sweep_attempts='{"good": 2, "bad": 2}'""" in lines[-1]
+
+
+@pytest.mark.parametrize(
+    ("ends", "status"),
+    [
+        (("approved", "rejected"), None),
+        (("approved", "failed"), 3),
+        (("rejected", "undecided"), 4),
+        (("rejected", "failed"), 4),
+        (("rejected", "audited"), None),
+        (("failed", "failed"), 2),
+    ],
+)
+def test_the_exit_status_says_how_the_candidates_ended(ends, status):
+    outcomes = []
+    for end in ends:
+        outcome = make_outcome(end, 0.1, None, decision="rejected" if end in ("failed", "audited") else end)
+        verdict = dataclasses.replace(outcome.verdict, proceed=outcome.verdict.proceed or end == "audited")
+        failure = Failure("sft", "why") if end == "failed" else None
+        outcomes.append(dataclasses.replace(outcome, verdict=verdict, failure=failure))
+    with pytest.raises(SystemExit) if status else contextlib.nullcontext() as exit:
+        end_with(SweepResult(outcomes, None, {}))
+    assert status is None or exit.value.code == status
