@@ -1,7 +1,8 @@
 """Errors that the user sees as one line without a traceback."""
 
 import contextlib
-from collections.abc import Iterator
+import difflib
+from collections.abc import Iterable, Iterator
 
 
 class InputError(ValueError):
@@ -23,6 +24,12 @@ def error_context(name: str) -> Iterator[None]:
         yield
     except InputError as error:
         raise type(error)(f"{name}: {error}") from error
+
+
+def suggest(name: object, known: Iterable[str], otherwise: str = "") -> str:
+    """Returns the question whether the known name nearest to an unknown one is meant; `otherwise` if none is near."""
+    near = difflib.get_close_matches(str(name), known, 1)
+    return f"did you mean {near[0]}?" if near else otherwise
 
 
 def one_line(error: object, most: int = 200) -> str:

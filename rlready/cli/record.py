@@ -3,7 +3,6 @@
 import argparse
 import csv
 import dataclasses
-import difflib
 import math
 import os
 from collections.abc import Collection
@@ -17,7 +16,7 @@ from rlready.cli.arguments import PAST_RUN, REPEATED, Command, locate_run
 from rlready.cli.rank import add_arguments, print_logs, read_logs
 from rlready.cli.result import print_outcomes, print_places
 from rlready.cli.style import print_result
-from rlready.errors import InputError
+from rlready.errors import InputError, suggest
 from rlready.gate.lead import SCORE, measure_gain, measure_lead
 from rlready.measured.curve import read_curve
 from rlready.measured.sweep import measure_results
@@ -190,8 +189,7 @@ def read_results(path: Path, candidates: Collection[str]) -> dict[str, Elsewhere
 
 def explain_unknown(name: str, candidates: Collection[str]) -> str:
     """Returns that a name is no candidate's, and which one may be meant."""
-    near = difflib.get_close_matches(name, candidates, 1)
-    known = f"did you mean {near[0]}?" if near else f"the run has {', '.join(candidates)}"
+    known = suggest(name, candidates, f"the run has {', '.join(candidates)}")
     return f"{name!r} is not a candidate of this run; {known}"
 
 

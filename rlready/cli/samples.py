@@ -1,7 +1,6 @@
 """rlready samples."""
 
 import argparse
-import difflib
 import itertools
 import os
 import sys
@@ -14,7 +13,7 @@ from rlready.analysis.format import label_kind
 from rlready.analysis.sweep_result import read_sweep
 from rlready.cli.arguments import PAST_RUN, Command, find_past_run
 from rlready.cli.style import print_table
-from rlready.errors import InputError
+from rlready.errors import InputError, suggest
 from rlready.escape import show_controls
 from rlready.evaluation.samples import FILE, KINDS, SAMPLES, read_rows
 from rlready.records.outcome import Outcome
@@ -78,8 +77,7 @@ def list_files(folder: Path) -> list[Path]:
 def find_file(outcomes: dict[str, Outcome], name: str, stage: str) -> Path:
     """Returns the candidate's file of samples; raises InputError if the run has no such candidate, or the file is elsewhere."""
     if name not in outcomes:
-        near = difflib.get_close_matches(name, outcomes, 1)
-        known = f"did you mean {near[0]}?" if near else f"its candidates are {', '.join(outcomes)}"
+        known = suggest(name, outcomes, f"its candidates are {', '.join(outcomes)}")
         raise InputError(f"--candidate {name}: not in this run; {known}")
     place = outcomes[name].links.get(f"{stage}_samples")
     if not place:

@@ -1,7 +1,6 @@
 """All parameters of a recipe: in sections, and by flat names as recipes, `--set` and the KFP form have them."""
 
 import dataclasses
-import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +8,7 @@ from typing import Any
 from rlready.config.curation import Curate
 from rlready.config.knob import Parameter, coerce
 from rlready.config.parameters import Base, Benchmark, Gate, Predictors, Race, Rl, Samples, Sampling, Sft, Sweep, Training
-from rlready.errors import InputError
+from rlready.errors import InputError, suggest
 
 RACE = "RLREADY_RACE"  # set while the DAG is built with a race
 SETTINGS = "settings"  # the field of the KFP form that holds the parameters without a field of their own
@@ -102,8 +101,7 @@ def complete_parameters(given: dict[str, Any]) -> dict[str, Any]:
         if name in RENAMED:
             raise InputError(f"{name} is called {RENAMED[name]} now")
         if name not in known:
-            near = difflib.get_close_matches(name, known, 1)
-            hint = f"did you mean {near[0]}?" if near else "rlready run --help lists them."
+            hint = suggest(name, known, "rlready run --help lists them.")
             raise InputError(f"unknown parameter {name!r}; {hint}")
     shown = {name for name, p in known.items() if p.example is not None and flat.get(name) == p.example}
     return {name: coerce(p, p.default if name in shown else flat.get(name, p.default)) for name, p in known.items()}
@@ -137,8 +135,7 @@ def check_keys(where: str, given: dict, known: Iterable[str]) -> None:
     known = list(known)
     for key in given:
         if key not in known:
-            near = difflib.get_close_matches(str(key), known, 1)
-            hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
+            hint = suggest(key, known, f"known are {', '.join(known)}")
             raise InputError(f"{where}: unknown key {key!r}; {hint}")
 
 

@@ -12,6 +12,7 @@ from rlready.config import complete_parameters, list_parameters
 from rlready.errors import InputError, error_context
 
 FOLDER = Path(__file__).parents[1] / "pipelines" / "recipes"
+KEYS = {"description", "parameters", "placement"}
 DATA = ("sft", "rl", "evaluation", "predictor")
 # Parameters that can name files or folders.
 PATHS = ("base_model", "base_measured", "curate_decontaminate", "curate_mirror", *(f"curate_{kind}_data" for kind in DATA))
@@ -80,7 +81,7 @@ def load_recipe(name: str, overrides: list[str]) -> dict:
         InputError: If the recipe does not exist, or a parameter is unknown or of the wrong type.
     """
     path, recipe = read_recipe(name)
-    given = recipe.get("parameters") or {}
+    given = recipe["parameters"]
     if path.parent != FOLDER:
         given = {key: resolve(key, value, path.parent) for key, value in given.items()}
     with error_context(path.name):
@@ -122,7 +123,7 @@ def find_origins(name: str | None, overrides: list[str]) -> dict[str, str]:
     if name is None:
         return changed
     path, recipe = read_recipe(name)
-    return dict.fromkeys(recipe.get("parameters") or {}, path.name) | changed
+    return dict.fromkeys(recipe["parameters"], path.name) | changed
 
 
 def resolve(key: str, value: Any, folder: Path) -> Any:
@@ -164,11 +165,11 @@ def describe_recipe(name: str) -> str:
     """Returns the name of a recipe with its description."""
     path, recipe = read_recipe(name)
     shown = path.stem if path.parent == FOLDER else name
-    return ": ".join(filter(None, (shown, str(recipe.get("description") or ""))))
+    return f"{shown}: {recipe['description']}" if recipe["description"] else shown
 
 
 def read_recipe(name: str) -> tuple[Path, dict]:
-    """Returns the file of a recipe and its description, parameters and placement as written.
+    """Returns the file of a recipe, and its description, parameters and placement as written; None or {} if left out.
 
     Raises InputError if there is no such recipe, or it has other keys.
     """
@@ -176,11 +177,11 @@ def read_recipe(name: str) -> tuple[Path, dict]:
     if not path.is_file():
         raise InputError(f"recipe: {name} is neither a file nor one of {', '.join(list_recipes())}")
     recipe = read_yaml(path)
-    if not isinstance(recipe, dict) or recipe.keys() - {"description", "parameters", "placement"}:
+    if not isinstance(recipe, dict) or recipe.keys() - KEYS:
         raise InputError(f"{path}: expected the keys description, parameters and placement")
     given = recipe.get("parameters") or {}
     odd = [key for key in given if not isinstance(key, str)] if isinstance(given, dict) else []
     if odd or not isinstance(given, dict):
         what = f"the name {odd[0]!r}" if odd else repr(given)
         raise InputError(f"{path}: parameters: expected lines of `name: value`, got {what}")
-    return path, recipe
+    return path, dict.fromkeys(KEYS) | recipe | {"parameters": given}

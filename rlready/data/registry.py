@@ -1,7 +1,6 @@
 """What a source is: the shipped registries of datasets and benchmarks, a recipe's own entries, hub ids, files and URLs."""
 
 import dataclasses
-import difflib
 import itertools
 import os
 import re
@@ -14,7 +13,7 @@ from rlready.config import Curate, check_keys
 from rlready.config.recipes import read_yaml
 from rlready.countdown import problems as countdown
 from rlready.data.files import FORMS, find_form, find_split, holds_data, is_folder
-from rlready.errors import InputError, error_context
+from rlready.errors import InputError, error_context, suggest
 from rlready.list_machine import problems as list_machine
 from rlready.models.prompts import INSTRUCTIONS, is_prompt
 from rlready.runtime.events import tell_once
@@ -200,11 +199,9 @@ def find_source(text: str, registry: str, sources: dict | None = None, mirror: s
     else:
         parts = text.split(":")
         if parts[0].count("/") != 1 or len(parts) > 3:
-            near = difflib.get_close_matches(text, named, 1)
-            hint = f"; did you mean {near[0]}?" if near else ""
             raise InputError(
                 f"{text!r} is neither a {', '.join(FORMS)} file or folder, a URL, owner/name[:config[:split]], nor one of"
-                f" {', '.join([*BUILTIN, *named])}{hint}"
+                f" {', '.join([*BUILTIN, *named])}; {suggest(text, named, 'check its spelling')}"
             )
         name, config, split = [*parts, "", ""][:3]
         # A hub id that the registry knows is read as the registry says, under the name that the user gave.

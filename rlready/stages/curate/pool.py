@@ -130,11 +130,9 @@ class RowPool:
         places = self.get("places")[order]
         self.leave_out(order[1:][places[1:] == places[:-1]], "duplicate")
         if threshold:
-            if self.use == "sft":
-                near = self.examples.find(self.order(), threshold)
-            else:
-                found = self.questions.find(self.order() + self.first, threshold)
-                near = {row - self.first: stays - self.first for row, stays in found.items()}
+            signatures, first = (self.examples, 0) if self.use == "sft" else (self.questions, self.first)
+            found = signatures.find(self.order() + first, threshold)
+            near = {row - first: stays - first for row, stays in found.items()}
             self.leave_out(np.array(list(near), np.int64), "near-duplicate")
             self.pairs = list(near.items())[:EXAMPLES_OF_A_REASON]
 

@@ -119,8 +119,9 @@ def clean_pools(evaluation: EvaluationSets, pools: list[RowPool], dropped: Dropp
     Returns for each pool the group of each row: the id, as a number, of the first of its near-duplicate problems in all pools;
     0 for rows that are left out.
     """
+    if not pools:
+        return []
     asked, ids = [], []
-    found: list[np.ndarray] = []
     for pool in pools:
         pool.remove_duplicates(evaluation.threshold)
         rows, problems = pool.list_problems()
@@ -133,12 +134,11 @@ def clean_pools(evaluation: EvaluationSets, pools: list[RowPool], dropped: Dropp
             dropped.matches[pool.use, evaluation.benchmarks[place], NEAR] += 1
         asked.append(rows[~near] + pool.first)
         ids.append(problems[~near])
-    for pool, problems in zip(pools, ids, strict=True):
-        if not found:
-            leaders = np.concatenate(ids)[evaluation.questions.group(np.concatenate(asked), evaluation.threshold)]
+    leaders = np.concatenate(ids)[evaluation.questions.group(np.concatenate(asked), evaluation.threshold)]
+    found = []
+    for pool, problems, led in zip(pools, ids, np.split(leaders, np.cumsum([*map(len, ids)])[:-1]), strict=True):
         groups, rows = np.zeros(len(pool), np.uint64), np.flatnonzero(pool.alive)
-        groups[rows] = leaders[np.searchsorted(problems, pool.get("problems")[rows])]
-        leaders = leaders[len(problems) :]
+        groups[rows] = led[np.searchsorted(problems, pool.get("problems")[rows])]
         found.append(groups)
     return found
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
-from rlready.config import Experiment, find_faults, list_parameters
+from rlready.config import Curate, Experiment, find_faults, list_parameters
 from rlready.data.registry import BUILTIN, find_benchmarks, get_mirror, list_benchmarks
 from rlready.errors import InputError
 from rlready.records.candidate import Candidate
@@ -209,19 +209,20 @@ def propose_split(use: str, problems: int, own_rl: bool = True, own_predictors: 
     `own_rl` and `own_predictors`: RL and Pass@k take their problems from the SFT and evaluation sources. Raises InputError if
     the problems are too few to split.
     """
-    least = LEAST_TRAINING if use == "sft" else LEAST_EVALUATION
+    least, name = (LEAST_TRAINING, "training") if use == "sft" else (LEAST_EVALUATION, use)
     if problems < least:
-        name = "training" if use == "sft" else use
         raise InputError(f"{problems} usable {name} problems cannot be split; at least {least} are needed: add data")
     if use == "sft":
-        heldout = min(problems // 6, 256)
-        prompts = min(problems // 3, 1024) if own_rl else 0
+        heldout = min(problems // 6, Curate.heldout_problems)
+        prompts = min(problems // 3, Curate.rl_problems) if own_rl else 0
         sizes = {"curate_heldout_problems": heldout, "curate_rl_problems": prompts}
         sizes["sweep_examples"] = min(problems - heldout - prompts, 1024)
     elif use == "evaluation":
-        predictors = min(problems // 2, 128) if own_predictors else 0
-        sizes = {"curate_predictor_problems": predictors, "curate_benchmark_problems": min(problems - predictors, 512)}
+        predictors = min(problems // 2, Curate.predictor_problems) if own_predictors else 0
+        scored = min(problems - predictors, Curate.benchmark_problems)
+        sizes = {"curate_predictor_problems": predictors, "curate_benchmark_problems": scored}
+    elif use == "rl":
+        sizes = {"curate_rl_problems": min(problems, Curate.rl_problems)}
     else:
-        name, most = {"rl": ("curate_rl_problems", 1024), "predictors": ("curate_predictor_problems", 128)}[use]
-        sizes = {name: min(problems, most)}
+        sizes = {"curate_predictor_problems": min(problems, Curate.predictor_problems)}
     return {name: size for name, size in sizes.items() if size}

@@ -1,7 +1,6 @@
 """Overrides of TRL's trainers: those that TRL refuses, that other parameters decide, or that change the step's batch."""
 
 import dataclasses
-import difflib
 import importlib.util
 import math
 import re
@@ -10,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from rlready.config import Experiment
-from rlready.errors import InputError, one_line
+from rlready.errors import InputError, one_line, suggest
 from rlready.stages.plan.sweep import expand_sweep
 
 ALONE = "RL samples at temperature 1 from all tokens, as predictors and benchmark do"
@@ -189,8 +188,8 @@ def _find_faults(experiment: Experiment, stage: str, overrides: dict) -> Iterato
     kind: type = {"sft": SFTConfig, "rl": GRPOConfig}[stage]
     decided = DECIDED | DECIDED_FOR[stage]
     known = [field.name for field in dataclasses.fields(kind)]
-    near = {field: difflib.get_close_matches(field, known, 1) for field in sorted(overrides.keys() - set(known))}
-    faults = [f"{kind.__name__} has no {field}{f'; did you mean {like[0]}?' if like else ''}" for field, like in near.items()]
+    unknown = sorted(overrides.keys() - set(known))
+    faults = [f"{kind.__name__} has no {field}; {suggest(field, known, 'leave it out')}" for field in unknown]
     faults += [f"{field} cannot be overridden: {decided[field]}" for field in sorted(overrides.keys() & decided.keys())]
     faults += _check_values(stage, kind, overrides)
     faults = faults or [*_check_losses(overrides, "dapo" if stage == "rl" else "nll")]
@@ -217,10 +216,12 @@ def _check_values(stage: str, kind: type, overrides: dict) -> Iterator[str]:
     """Yields what is wrong with values that the config itself does not check."""
     fields = {field.name: field for field in dataclasses.fields(kind)}
     for field, value in overrides.items():
-        default: Any = fields[field].default if field in fields else None
-        hint = str(fields[field].type).removeprefix("<class '").removesuffix("'>") if field in fields else ""
+        if field not in fields:
+            continue
+        hint, default = str(fields[field].type).removeprefix("<class '").removesuffix("'>"), fields[field].default
         kinds = (dict,) if "dict" in hint else tuple(of for name, of in KINDS.items() if re.search(rf"\b{name}\b", hint))
-        default = OPTIONAL.get(hint, default) if value is not None else default
+        if value is not None:
+            default = OPTIONAL.get(hint, default)
         choices = CHOICES[stage].get(field)
         if field in POSITIVE and type(value) in (int, float) and value <= 0:
             yield f"{field} is a number above 0, not {value!r}"

@@ -281,16 +281,15 @@ def describe_plan(plan: Plan, on_gpus: bool = False) -> str:
     lines += [f"candidates  {len(plan.candidates)}"]
     for name in (candidate.candidate_id for candidate in plan.candidates):
         known = [found[name].describe() for found in (plan.logs, plan.models) if name in found]
-        lines += [": ".join([f"  {name}", *(["; ".join(known)] if known else [])])]
         if name in plan.shared and name in plan.models:
-            lines[-1] += f"; the model of {plan.shared[name]}, measured once"
+            known.append(f"the model of {plan.shared[name]}, measured once")
+        lines += [f"  {name}: {'; '.join(known)}" if known else f"  {name}"]
     if on_gpus:
         return "\n".join(lines)
     lines += ["stage         tokens per candidate   core-seconds per candidate (estimate)"]
     lines += [f"  {s:<12}{e['tokens']:>20,}{e['seconds']:>29,.0f}" for s, e in plan.estimate.items()]
     number = len(plan.candidates)
-    named = f"all {number} candidates" if number > 1 else "the candidate"
-    rl = "with RL for each" if plan.trains and number > 1 else "with RL" if plan.trains else "without RL"
+    named, trained = (f"all {number} candidates", "with RL for each") if number > 1 else ("the candidate", "with RL")
     minutes = estimate_total(plan.estimate, number, bool(plan.base)) / 60
-    lines += [f"total core-minutes, {named} {rl}: {minutes:,.0f}"]
+    lines += [f"total core-minutes, {named} {trained if plan.trains else 'without RL'}: {minutes:,.0f}"]
     return "\n".join(lines)

@@ -194,7 +194,7 @@ def propose_values(base: BaseModel, rows: list[dict], training: int, evaluation:
         caps["curate_predictor_problems"] = max(LEAST_MEASURED, cap // 8)
         caps["curate_benchmark_problems"] = max(LEAST_MEASURED, cap // 2)
         split = {name: min(number, caps[name]) for name, number in whole.items()}
-        for level in LEVELS + LAST_LEVELS * (cap == min(MOST_EXAMPLES)):
+        for level in LEVELS + LAST_LEVELS if cap == min(MOST_EXAMPLES) else LEVELS:
             values = [*_describe_split(split, training, evaluation), *fixed, *_size(level, split)]
             values += [*_fit_memory(values, model.shape, most + tokens.longest_prompt)]
             minutes = _estimate({value.name: value.value for value in values}, model, tokens)
