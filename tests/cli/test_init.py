@@ -80,7 +80,7 @@ def test_init_asks_where_two_columns_could_be_the_answer_and_takes_what_is_named
     assert "--columns gold: expected NAME=COLUMN" in capsys.readouterr().err
 
 
-def test_a_column_of_one_text_is_no_question_and_commas_in_names_part_no_files(files, tiny_model, monkeypatch, capsys):
+def test_a_column_of_one_text_is_no_question_and_commas_in_names_part_no_files(files, tiny_model, monkeypatch):
     columns = {"prompt": lambda row: "Be brief.", "query": lambda row: f"Go: {row['question']}"}
     columns |= {"answer": lambda row: row["answer"], "steps": lambda row: f"So {row['solution']}"}
     write_rows(files / "own.jsonl", **columns)
@@ -153,7 +153,7 @@ def test_a_run_of_the_recipe_as_it_stands_comes_to_a_verdict(files, tiny_model, 
     assert len(verdicts) == 2 and all(verdict["decision"] in ("approved", "rejected") for verdict in verdicts)
 
 
-def test_paths_of_a_recipe_are_relative_to_it_and_those_of_set_to_the_current_folder(files, monkeypatch):
+def test_paths_of_a_recipe_are_relative_to_it_and_those_of_set_to_the_current_folder(files):
     (files / "recipes").mkdir()
     (files / "recipes" / "own.jsonl").write_text("")
     (files / "recipes" / "own.yaml").write_text(

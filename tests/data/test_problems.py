@@ -374,7 +374,7 @@ def test_the_card_counts_what_leaves_rows_that_stay(tmp_path, gsm8k_file):
     assert "put your final answer within \\boxed{}." in shown and card["text"]["solution"] in shown
 
 
-def test_plan_says_of_each_source_how_many_golds_only_the_same_text_matches(tmp_path, gsm8k_file):
+def test_plan_says_of_each_source_how_many_golds_only_the_same_text_matches(gsm8k_file):
     prose = [
         {
             "question": f"Who wins {n}?",
@@ -407,7 +407,7 @@ def test_one_file_is_trained_on_and_evaluated_with_by_shares(tmp_path, gsm8k_fil
         find_source("train", "datasets", {"train": {"path": path, "share": [1, 0.5]}})
 
 
-def test_unusual_names_get_a_mapping_that_works(tmp_path, gsm8k_file):
+def test_unusual_names_get_a_mapping_that_works(gsm8k_file):
     row = {"id": 3, "ask": "What is 1+1?", "rationale": "1+1=2", "gold": "2"}
     path = str(gsm8k_file("odd.jsonl", [row] * 3))
     with pytest.raises(InputError) as refused:

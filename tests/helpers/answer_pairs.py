@@ -24,7 +24,6 @@ UNITS = [
     ("students", "students", "teachers"),
 ]
 WORDS = "Tuesday ellipse parabola even odd Brenda increasing Friday triangle hyperbola north purple never".split()  # noqa: SIM905
-ANOTHER = {"<": ">", ">": "<"}
 
 
 def kind(function):

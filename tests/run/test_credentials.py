@@ -91,7 +91,7 @@ def test_doctor_reports_an_account_without_permission(gate, server, monkeypatch,
         kfp.connect()
 
 
-def test_a_users_namespace_is_that_of_every_request(gate, server, monkeypatch, capsys):
+def test_a_users_namespace_is_that_of_every_request(gate, server, monkeypatch):
     monkeypatch.setenv("KFP_TOKEN", SECRET)
     monkeypatch.setenv("KFP_NAMESPACE", "team-a")
     server.health["v2beta1"] = {"multi_user": True, "pipeline_store": "database"}
@@ -187,6 +187,7 @@ def test_a_refused_token_is_renewed_only_once(gate, monkeypatch, tmp_path):
         ("KFP_TOKEN_COMMAND", f"'sh {SECRET}", "cannot be run .is it quoted as"),
         ("KFP_TOKEN_COMMAND", "printed", "gave no token .exit status 3.: not logged in"),
         ("KFP_TOKEN_COMMAND", "true", "true gave no token .exit status 0."),
+        ("KFP_TOKEN_COMMAND", f"sh -c 'echo {SECRET}; exit 3'", "sh gave no token .exit status 3."),
         ("KFP_TOKEN_COMMAND", f"echo '{{\"token\": \"{SECRET}\"}}'", "printed JSON, but no ExecCredential"),
         ("KFP_HOST", f"https://user:{SECRET}@127.0.0.1/pipeline", "an address without user and password"),
     ],

@@ -46,8 +46,8 @@ def work(tmp_path):
         os.utime(run / storage.PARAMETERS, (1e9 - age * 100,) * 2)
     for name, written in (("sft-abandoned", 1e9 - 1000), ("rl-to-go-on-with", 1e9)):
         (tmp_path / "checkpoints" / name / "checkpoint-3").mkdir(parents=True)
-        for path in (tmp_path / "checkpoints" / name / "checkpoint-3", tmp_path / "checkpoints" / name):
-            os.utime(path, (written, written))
+        os.utime(tmp_path / "checkpoints" / name / "checkpoint-3", (written, written))
+        os.utime(tmp_path / "checkpoints" / name, (1e9 - 1000,) * 2)
     (tmp_path / "mlflow.db").write_text("kept")
     return tmp_path
 
@@ -79,8 +79,12 @@ def test_only_what_no_kept_run_needs_goes(work, monkeypatch, capsys):
 
 
 def test_more_runs_are_kept_on_request(work, monkeypatch, capsys):
+    (work / "first").mkdir()
+    (work / "first" / storage.PARAMETERS).write_text("{}")
+    os.utime(work / "first" / storage.PARAMETERS, (1e9 - 1000,) * 2)
     assert rlready(monkeypatch, "clean", "--work", str(work), "--keep", "2") == 0
-    assert (work / "cache" / "a.json").exists() and "keeps       old and everything" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert (work / "cache" / "a.json").exists() and "keeps       old and everything" in said and "keeps       first" not in said
 
 
 def test_nothing_is_removed_while_a_run_is_alive_and_a_killed_run_does_not_count(work, monkeypatch, capsys):

@@ -218,6 +218,6 @@ def test_a_server_must_be_named(server, monkeypatch):
         kfp.connect()
 
 
-def test_a_tls_server_with_an_unknown_certificate_is_one_line(server, monkeypatch):
+def test_a_tls_server_with_an_unknown_certificate_is_one_line(server):
     with pytest.raises(InputError, match="cannot be reached|no secure connection"):
         kfp.connect(server.host.replace("http", "https"))

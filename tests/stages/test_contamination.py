@@ -413,7 +413,7 @@ def test_subsets_matched_by_tokens_have_as_many_tokens_as_the_random_one(tmp_pat
     assert sorted(row["rank_random"] for row in sets["sft"]) == list(range(38))
 
 
-def test_plan_gives_curate_the_base_model_only_where_tokens_are_counted(tmp_path):
+def test_plan_gives_curate_the_base_model_only_where_tokens_are_counted():
     recipe = load_recipe("laptop", [])
     assert not hasattr(read_settings(make_plan(recipe).settings["curate"]), "base")
     settings = read_settings(make_plan(recipe | {"curate_max_tokens": 60}).settings["curate"])

@@ -87,7 +87,7 @@ def test_loss_and_gradients_are_those_of_trl(make_trainer, advantages, overrides
         assert torch.allclose(ours[1][name], gradient, atol=1e-5 * size, rtol=1e-4), name
 
 
-def test_equal_groups_and_padding_are_not_computed(make_trainer, monkeypatch):
+def test_equal_groups_and_padding_are_not_computed(make_trainer):
     trainer, computed = make_trainer(grpo.ThriftyGRPOTrainer), []
     trainer.model.register_forward_pre_hook(
         lambda module, args, kwargs: computed.append(kwargs["input_ids"].numel()), with_kwargs=True

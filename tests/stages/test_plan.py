@@ -53,7 +53,7 @@ SEQUENTIAL = {"predictors_sampling": "sequential", "gate_min_pass_at_k_over_base
         ({"predictors_sequential_alpha": 0.5}, "must lie between 0 and 0.5"),
         ({"sampling_stop": [""]}, "an empty text would end every completion"),
         (SEQUENTIAL | {"predictors_sequential_budget": 10}, "10 samples are fewer than one problem may need"),
-        ({"sweep_seeds": list(range(11))}, "66 candidates, but 64 fit in one run"),
+        ({"sweep_candidates": [], "sweep_epochs": list(range(1, 66))}, "65 candidates, but 64 fit in one run"),
         ({"gate_k": 48}, "neither a power of two nor predictors_samples"),
         ({"gate_min_pass_at_k": 1.2}, r"gate_min_pass_at_k: 1.2 lies outside \[0, 1\]"),
         ({"gate_max_loss_rise": 0.9}, "must be at least 1"),
@@ -82,7 +82,7 @@ SEQUENTIAL = {"predictors_sampling": "sequential", "gate_min_pass_at_k_over_base
         ({"sweep_candidates": [{"epoch": 1}]}, "sweep_candidates, item 0"),
         ({"sweep_candidates": [{"epochs": 1.5}]}, "epochs must be a whole number"),
         ({"sweep_candidates": [{"subset": "best"}]}, "subset must be one of random"),
-        ({"sweep_candidates": [{"examples": 5000}]}, "a subset cannot be larger than the data"),
+        ({"sweep_candidates": [{"examples": 1025}]}, "a subset cannot be larger than the data"),
         ({"sweep_candidates": [], "sweep_epochs": []}, "sweep_epochs: empty"),
         ({"base_model": "builtin:other"}, "unknown builtin"),
         ({"base_model": "./nowhere"}, "neither a folder nor a hub id"),
@@ -392,7 +392,7 @@ def test_a_tilde_is_the_users_home(tiny_model, tmp_path, monkeypatch, gsm8k_file
     assert make_plan(laptop(base_model="~/model")).base == plan.base
 
 
-def test_plan_counts_tokens_of_a_local_file(tiny_model, tmp_path, gsm8k_file):
+def test_plan_counts_tokens_of_a_local_file(tiny_model, gsm8k_file):
     train, evaluation = gsm8k_file("a.jsonl", make_gsm8k_rows(60)), gsm8k_file("b.jsonl", make_gsm8k_rows(9, 1, 100))
     plan = make_plan(
         laptop(
@@ -515,7 +515,8 @@ def test_candidates_keep_their_identity_when_the_sweep_grows():
 
 
 def test_candidates_that_differ_by_their_epochs_alone_come_from_one_training():
-    grid = {"epochs": [4, 0, 1], "examples": [8, 16], "learning_rates": [1e-3], "attempts": {"random-8x1of4-lr0.001-s0": 3}}
+    grid = {"epochs": [4, 0, 1], "examples": [8, 16], "learning_rates": [1e-3]}
+    grid["attempts"] = {"random-8x1of4-lr0.001-s0": 3, "random-8x4-lr0.001-s0": 2}
     candidates = {one.candidate_id: one for one in expand_sweep(Sweep(**grid, checkpoints="every-epoch"))}
     assert [*candidates][:3] == ["random-8x4-lr0.001-s0", "random-16x4-lr0.001-s0", "no-sft-s0"]
     early, late = candidates["random-8x1of4-lr0.001-s0"], candidates["random-8x4-lr0.001-s0"]

@@ -70,7 +70,7 @@ def test_the_base_model_may_be_measured_by_a_log(two, tmp_path):
     assert read_settings(made.settings["gate"]).compares_base and made.base is None
 
 
-def test_weights_are_found_and_repeated_with_seeds(two, tiny_model, tmp_path):
+def test_weights_are_found_and_repeated_with_seeds(two, tiny_model):
     data = {"base_model": str(tiny_model), "base_measured": two[1]["measured"], "sweep_seeds": [0, 1]}
     made = plan(two[0] | {"model": str(tiny_model)}, two[1], **data)
     assert [c.candidate_id for c in made.candidates] == ["a", "a-s1", "b"] and made.trains and made.shared == {"a-s1": "a"}

@@ -72,7 +72,7 @@ def test_rl_that_ended_before_the_race_is_handed_on_as_it_is(data, tmp_path, mon
     assert ended.rl == paused.rl and digest_weights(trained) == digest_weights(probe)
 
 
-def test_a_second_leg_that_was_killed_goes_on_from_its_own_checkpoint(data, tmp_path, monkeypatch):
+def test_a_second_leg_that_was_killed_goes_on_from_its_own_checkpoint(tmp_path):
     """What is taken over is complete or not there, and never replaces a later checkpoint."""
     out, folder = tmp_path / "out", tmp_path / "checkpoints"
     for name in ("checkpoint-2", "kept-1"):
