@@ -218,7 +218,8 @@ def _check_values(stage: str, kind: type, overrides: dict) -> Iterator[str]:
     for field, value in overrides.items():
         if field not in fields:
             continue
-        hint, default = str(fields[field].type).removeprefix("<class '").removesuffix("'>"), fields[field].default
+        default: Any = fields[field].default
+        hint = str(fields[field].type).removeprefix("<class '").removesuffix("'>")
         kinds = (dict,) if "dict" in hint else tuple(of for name, of in KINDS.items() if re.search(rf"\b{name}\b", hint))
         if value is not None:
             default = OPTIONAL.get(hint, default)
