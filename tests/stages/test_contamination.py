@@ -124,6 +124,15 @@ def test_short_problems_and_no_ngrams_leave_exact_matches_only():
     assert evaluated.find("", Text(CUBE + " Say it.")) is None
 
 
+@pytest.mark.parametrize(("kept", "overlap"), [(9, 0.6), (8, None)])
+def test_the_share_of_ngrams_that_is_asked_for_is_enough(kept, overlap):
+    words = ["12", "a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "34"]  # ten n-grams
+    evaluated = Contamination(ngram=4, overlap=0.6)
+    evaluated.add("words", [{"problem_id": "w", "question": " ".join(words)}])
+    match = evaluated.find("", Text(" ".join([*words[:kept], *["z"] * (12 - kept), "34"])))
+    assert (match and match.overlap) == overlap
+
+
 def test_figures_that_differ_tell_problems_apart_and_a_lacking_one_does_not():
     told = "In the figure below lines m and n are parallel to one another. Find the measure of angle x in degrees."
     evaluated = Contamination(4, 0.6)
