@@ -82,12 +82,8 @@ def list_parameters() -> dict[str, Parameter]:
 def complete_parameters(given: dict[str, Any]) -> dict[str, Any]:
     """Returns every parameter by its flat name, in its declared type; the others take their defaults.
 
-    Args:
-        given: Values by flat name, or by the field's name in the KFP form. Those under `settings` count like the others; an
-            example of the form counts as not given.
-
-    Raises:
-        InputError: For an unknown name (with the nearest known one), one that is given twice, or a wrong type.
+    Values are given by flat name, or by the field's name in the KFP form; those under `settings` count like the others, and an
+    example of the form counts as not given. Raises InputError for an unknown name, one that is given twice, or a wrong type.
     """
     known, plain = list_parameters(), {field: name for name, field in name_fields().items()}
     flat = {plain.get(name, name): value for name, value in given.items()}

@@ -54,10 +54,8 @@ def coerce(parameter: Parameter, value: Any) -> Any:
     """Returns a Python value, or the text of one, in the parameter's declared type.
 
     Whole floats become ints and ints become floats if the type asks for it (KFP sends numbers as doubles), and None becomes the
-    number that disables the threshold. An entry of an object that is null counts as not given: KFP has no null.
-
-    Raises:
-        InputError: If the value is not of the declared type, or holds a null or a number that KFP cannot pass on.
+    number that disables the threshold. An entry of an object that is null counts as not given: KFP has no null. Raises
+    InputError if the value is not of the declared type, or holds a null or a number that KFP cannot pass on.
     """
     kind, original = parameter.type, value
     value = parameter.off if value is None else value

@@ -73,12 +73,8 @@ def list_recipes() -> list[str]:
 def load_recipe(name: str, overrides: list[str]) -> dict:
     """Returns every parameter of a recipe by its flat name, with what `--set` changes.
 
-    Args:
-        name: A shipped recipe, or the path of a YAML file, to which the paths in it are relative.
-        overrides: See `parse_overrides`.
-
-    Raises:
-        InputError: If the recipe does not exist, or a parameter is unknown or of the wrong type.
+    `name` is a shipped recipe, or the path of a YAML file, to which the paths in it are relative; for `overrides` see
+    `parse_overrides`. Raises InputError if the recipe does not exist, or a parameter is unknown or of the wrong type.
     """
     path, recipe = read_recipe(name)
     given = recipe["parameters"]
@@ -96,13 +92,9 @@ def change(given: dict, overrides: list[str]) -> dict:
 
 
 def parse_overrides(overrides: list[str]) -> dict[str, Any]:
-    """Returns what `--set` changes, by name.
+    """Returns what `--set` changes, by name, from texts such as `gate_k=16`; a value is YAML, but a text needs no quotes.
 
-    Args:
-        overrides: Texts such as `gate_k=16`; the value is YAML, as in a recipe, and a text needs no quotes.
-
-    Raises:
-        InputError: If one is not key=value, the key is unknown, or the value is of the wrong type.
+    Raises InputError if one is not key=value, the key is unknown, or the value is of the wrong type.
     """
     changed = {}
     for override in overrides:

@@ -439,7 +439,9 @@ def test_plan_gives_curate_the_base_model_only_where_tokens_are_counted():
         ({"curate_near_duplicates": -0.1}, r"curate_near_duplicates: -0.1 lies outside \[0, 1\]"),
         ({"curate_contamination_ngram": -1}, "must be 0 or more"),
         ({"curate_min_tokens": 9, "curate_max_tokens": 8}, "9 is more than curate_max_tokens, 8"),
-        ({"curate_decontaminate": ["math_500", "math_500"]}, "math_500 is given twice"),
+        ({"curate_decontaminate": ["math_500", "math_500"]}, "^curate_decontaminate: math_500 is given twice$"),
+        ({"curate_off_target": ["gsm8k", "gsm8k"]}, "^curate_off_target: gsm8k is given twice$"),
+        ({"curate_off_target": [" "]}, "^curate_off_target: an empty text names no evaluation set; remove it$"),
         ({"curate_decontaminate": ["math_5000"]}, "did you mean math_500"),
     ],
 )

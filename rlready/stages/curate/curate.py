@@ -31,18 +31,9 @@ def curate(
     examples is the rows of rank below n in its rank column (`rank_random`, `rank_shortest`, ...), so subsets are nested. The
     order of rows in the sources has no influence. Texts stay on disk; memory holds a few numbers per row.
 
-    Args:
-        settings: Sources, counts, thresholds and seed.
-        revisions: Digest or commit of each source, as plan found it.
-        out: Folder to write; appears only when complete.
-        count_tokens: Counts tokens of texts, if the settings need that.
-        count_passes: Counts the base model's right samples of problems, if the settings need that.
-
-    Returns:
-        The card.
-
-    Raises:
-        InputError: If a source is unreadable or has changed, or too few rows remain.
+    `revisions` are the digest or commit of each source, as plan found it; the functions count tokens of texts, and the base
+    model's right samples of problems, if the settings need that. The folder `out` appears only when complete. Returns the card;
+    raises InputError if a source is unreadable or has changed, or too few rows remain.
     """
     out, partial = Path(out), Path(f"{out}.partial")
     shutil.rmtree(partial, ignore_errors=True)

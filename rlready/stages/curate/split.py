@@ -269,10 +269,8 @@ def _rank(pool: RowPool, rows: np.ndarray, settings: Curate) -> dict[str, np.nda
 def rank_subsets(lengths: np.ndarray, by_tokens: bool) -> dict[str, np.ndarray]:
     """Returns the rank of every example in each subset; the n examples of a subset are those of rank below n.
 
-    Args:
-        lengths: Of each example, in the random order, which breaks ties. `mixed` alternates between the shortest and longest.
-        by_tokens: Whether lengths are tokens, and a subset of n examples is as many as fit into the tokens of the first n of
-            the random order.
+    The lengths are in the random order, which breaks ties; `mixed` alternates between the shortest and longest. If they are
+    tokens (`by_tokens`), a subset of n examples is as many as fit into the tokens of the first n of the random order.
     """
     shortest, longest = np.argsort(lengths, kind="stable"), np.argsort(-lengths, kind="stable")
     mixed = np.stack([shortest, longest], 1).ravel()

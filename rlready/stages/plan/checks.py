@@ -1,5 +1,6 @@
 """Values and combinations of parameters that cannot work, candidates that cannot run, and data too small for the splits."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 
 from rlready.config import Curate, Experiment, find_faults, list_parameters
@@ -60,9 +61,12 @@ def _check_data(experiment: Experiment) -> Iterator[str]:
         yield f"curate_min_tokens: {curate.min_tokens} is more than curate_max_tokens, {curate.max_tokens}"
     if curate.min_pass_rate > curate.max_pass_rate:
         yield f"curate_min_pass_rate: {curate.min_pass_rate} is more than curate_max_pass_rate, {curate.max_pass_rate}"
-    for name in curate.decontaminate:
-        if curate.decontaminate.count(name) > 1:
-            yield f"curate_decontaminate: {name} is given twice"
+    for parameter, names in (("curate_decontaminate", curate.decontaminate), ("curate_off_target", curate.off_target)):
+        for name, times in Counter(names).items():
+            if times > 1:
+                yield f"{parameter}: {name} is given twice"
+            if not name.strip():
+                yield f"{parameter}: an empty text names no evaluation set; remove it"
     if curate.off_target and not curate.evaluation_data:
         yield "curate_off_target: needs curate_evaluation_data, the problems that RL is meant for"
     if curate.sft_data in BUILTIN and not curate.sft_examples:
@@ -133,15 +137,14 @@ def check_candidates(experiment: Experiment, candidates: list[Candidate]) -> Non
             raise InputError(f"{name}: empty, which is for finished checkpoints without RL, but {why}")
     if gate.min_coverage_kept and not (experiment.base.model or experiment.base.measured):
         raise InputError("gate_min_coverage_kept: compares with the base model, but base_model is empty")
+    if needs_models(experiment):
+        find_benchmarks(list_benchmarks(curate), curate.sources, get_mirror(curate.mirror))  # refuses two of one name
+    check_number(len(candidates))
     for candidate in candidates:
         if candidate.trained_on_sft_data and not candidate.log and not curate.sft_data:
             raise InputError(
                 f"{candidate.candidate_id}: trained_on_sft_data, but curate_sft_data is empty, so there is no loss to compare"
             )
-    if needs_models(experiment):
-        find_benchmarks(list_benchmarks(curate), curate.sources, get_mirror(curate.mirror))  # refuses two of one name
-    check_number(len(candidates))
-    for candidate in candidates:
         if 0 < curate.sft_examples < candidate.examples:
             raise InputError(
                 f"{candidate.candidate_id}: {candidate.examples} examples, but curate_sft_examples is"

@@ -136,8 +136,8 @@ def check_overrides(experiment: Experiment) -> Iterator[str]:
     """Yields what is wrong with the overrides of both trainers."""
     for stage in REASONS_FOR:
         overrides = experiment.get(f"{stage}_trainer_overrides")
-        plain = all(type(value) in (int, float) and math.isfinite(value) for value in overrides.values())
-        if not plain or not all(0 <= value <= FREE.get(field, -1) for field, value in overrides.items()):
+        finite = all(type(value) in (int, float) and math.isfinite(value) for value in overrides.values())
+        if not (finite and all(0 <= value <= FREE.get(field, -1) for field, value in overrides.items())):
             yield from (f"{stage}_trainer_overrides: {line}" for line in _find_faults(experiment, stage, overrides))
 
 

@@ -150,15 +150,11 @@ class Text:
 
 
 class Contamination:
-    """Evaluation problems, to compare training problems with.
-
-    Args:
-        ngram: Words of an n-gram; 0: only exact matches.
-        overlap: Minimum share of an evaluation problem's n-grams in a match.
-    """
+    """Evaluation problems, to compare training problems with."""
 
     def __init__(self, ngram: int, overlap: float):
-        self.ngram, self.overlap = ngram, overlap
+        self.ngram = ngram  # words of an n-gram; 0: only exact matches
+        self.overlap = overlap  # minimum share of an evaluation problem's n-grams in a match
         self.same: dict[str, Match] = {}
         self.near: list[tuple[Match, Text, set[str]]] = []
         self.index: dict[str, list[int]] = {}  # places in `near`, by n-gram
