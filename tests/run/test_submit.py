@@ -201,6 +201,15 @@ def test_a_server_that_does_not_say_its_version_is_taken(server):
             ["--image", IMAGE, "--set", 'curate_sources={"mine": {"path": "data/mine"}}'],
             "curate_sources: data/mine is a path",
         ),
+        (["--image", IMAGE, "--set", "base_measured=b.jsonl"], "base_measured: b.jsonl is a path on this machine"),
+        (
+            ["--image", IMAGE, "--set", "sweep_candidates=[{measured: s3://logs/a.jsonl, loss: a.json}]"],
+            "sweep_candidates: a.json is a path on this machine",
+        ),
+        (
+            ["--image", IMAGE, "--set", "sweep_candidates=[{measured: a.jsonl, loss: 1.5}]"],
+            "sweep_candidates: a.jsonl is a path on this machine",
+        ),
         (["--image", IMAGE, "--mirror", "copies"], "curate_mirror: copies is a path on this machine"),
         (["--image", IMAGE, "--set", "gate_kk=1"], "did you mean gate_k"),
     ],

@@ -80,10 +80,9 @@ def find_base(given: Base, ask: Ask) -> FoundModel:
 
 
 def refuse_revision(name: str, model: str, revision: str) -> None:
-    """Raises InputError, which begins with `name`, if a folder or builtin model has a revision, as only those of the hub do."""
-    if revision and (model in BUILTIN or Path(model).expanduser().is_dir()):
-        kind = "builtin" if model in BUILTIN else "a folder"
-        raise InputError(f"{name}: revision {revision!r} is of a hub model, and {model} is {kind}; leave it out")
+    """Raises InputError, which begins with `name`, if a folder is given a revision, which only a hub model has."""
+    if revision and Path(model).expanduser().is_dir():
+        raise InputError(f"{name}: revision {revision!r} is of a hub model, and {model} is a folder; leave it out")
 
 
 def find_whole(model: str, revision: str, name: str, ask: Ask) -> FoundModel:
