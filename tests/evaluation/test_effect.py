@@ -73,7 +73,7 @@ def row():
     before, after = make_benchmark([1] * 40), make_benchmark([3] * 40)
     off = [make_benchmark(correct, "law") for correct in ([3] * 40, [1] * 40)]
     effect = EffectRecord(before, *off, make_predictors([8] * 20 + [0] * 20, 8))
-    rl = RlRecord([], steps=9, kept_step=6, kept_why="step 6 is the best in validation")
+    rl = RlRecord([], steps=9, kept_step=6, kept_why="step 6, the best in validation")
     outcome = Outcome(CANDIDATE, predictors=make_predictors([8] * 21 + [0] * 19, 16), benchmark=after, effect=effect, rl=rl)
     return read_row(outcome, 8)
 
@@ -87,7 +87,11 @@ def test_what_rl_gained_and_broke_is_said_clearly_or_perhaps(row):
     (section,) = describe_effect([row], 8)
     assert section.texts == ["Clearly lower after RL: c (law (off target))."]
     assert section.table[1][1].endswith(": gained")
-    assert section.notes[1] == "c: kept step 6 is the best in validation."
+    assert section.notes[1] == "c: kept step 6, the best in validation."
+    for why, notes in (("the last step (rl_keep: last)", 1), ("the last step (rl_keep: last), although clearly worse", 2)):
+        last = dataclasses.replace(row.outcome.rl, kept_step=9, kept_why=why)
+        (section,) = describe_effect([read_row(dataclasses.replace(row.outcome, rl=last), 8)], 8)
+        assert len(section.notes) == notes
     logged = {name: value for name, _, value in list_metrics(row.outcome, "candidate")}
     assert logged["rl/gain_over_start"] == 0.5 and logged["rl/gain_over_start_low"] > 0 and logged["rl/kept_step"] == 6
     assert (logged["off_target/before_pass_at_1"], logged["off_target/after_pass_at_1"]) == (0.75, 0.25)

@@ -126,6 +126,8 @@ def test_settings_are_summed_up_where_seeds_repeat(report):
     scores = [outcome.benchmark.pass_at_1 for outcome in sweep[-3:]]
     shown = f"{statistics.fmean(scores):.3f} ± {statistics.stdev(scores):.3f}"
     assert page.tables["Settings"]["mixed-4"][-2:] == [shown, shown]  # sampled and greedy
+    names = [name for name in page.tables["Settings"] if name.endswith(tuple("01234"))]
+    assert (len(names), names[0], names[-1]) == (10, "mixed-4", "random-0")
     best = f"mixed-4 has the highest Pass@1 after RL, {shown} (standard deviation over 3 seeds), greedy {shown[:5]}."
     assert f"{best} Not clearly worse: " in page.markdown
     assert "Each result is from one seed" not in page.markdown

@@ -59,12 +59,12 @@ SLIGHTLY = [3] * 31 + [2]
 @pytest.mark.parametrize(
     ("correct", "step", "said"),
     [
-        ((LOW, MIDDLE, HIGH), 20, "step 20 is the best in validation (Pass@1 0.750)"),
+        ((LOW, MIDDLE, HIGH), 20, "step 20, the best in validation (Pass@1 0.750)"),
         ((LOW, HIGH, SLIGHTLY), 20, "not clearly worse in validation than the best, step 10 (Pass@1 0.742 and 0.750)"),
-        ((LOW, HIGH, MIDDLE), 10, "step 10 is the best in validation (Pass@1 0.750); all later ones are clearly worse"),
+        ((LOW, HIGH, MIDDLE), 10, "step 10, the best in validation (Pass@1 0.750); all later ones are clearly worse"),
         ((LOW, HIGH, SLIGHTLY, LOW), 20, "all later ones are clearly worse"),
-        ((HIGH, LOW, LOW), 0, "step 0 is the best"),
-        ((LOW,), 0, "step 0 is the best"),
+        ((HIGH, LOW, LOW), 0, "step 0, the best"),
+        ((LOW,), 0, "step 0, the best"),
     ],
 )
 def test_the_latest_step_that_is_not_clearly_worse_than_the_best_is_kept(correct, step, said):

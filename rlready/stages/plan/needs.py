@@ -155,10 +155,7 @@ def _estimate_stage(experiment: Experiment, shape: Shape, lengths: Lengths, stag
 
 
 def _train(shape: Shape, tokens: float, length: float, training: Training) -> float:
-    """Returns seconds at full speed, by PaLM's 6 operations per parameter and token and 12 LHQT of attention.
-
-    See arXiv 2204.02311, appendix B.
-    """
+    """Returns seconds at full speed: 6 operations per parameter and token, 12 LHQT of attention (arXiv 2204.02311, B)."""
     forward = 2 * shape.parameters + 4 * shape.layers * shape.heads * shape.head_dim * length
     # Adapters need no gradients of the weights; checkpointing repeats the forward pass.
     passes = 3 - bool(training.lora_rank) + training.gradient_checkpointing

@@ -131,7 +131,7 @@ def choose_step(record: ValidationRecord) -> tuple[int, str]:
     if chosen is best:
         why = f"the best in validation (Pass@1 {shown})"
     later = "" if chosen is points[-1] else "; all later ones are clearly worse"
-    return chosen.step, f"step {chosen.step} is {why}{later}"
+    return chosen.step, f"step {chosen.step}, {why}{later}"
 
 
 def explain_last(record: ValidationRecord) -> str:
