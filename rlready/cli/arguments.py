@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from rlready.config.recipes import find_origins, list_recipes, load_recipe
 from rlready.errors import InputError
@@ -125,8 +126,8 @@ def check_folders(work: Path) -> None:
         raise InputError(f"TMPDIR: {temporary} is not a folder; create it, or set TMPDIR to another folder for temporary files")
     if file := next((path for path in (work, *work.absolute().parents) if path.exists() and not path.is_dir()), None):
         raise InputError(f"--work {work}: {file} is a file; expected a folder for runs")
-    if "?" in str(work.resolve()):
-        raise InputError(f"{work.resolve()}: MLflow cannot write below a folder with a question mark in its name")
+    if "?" in (place := str(work.resolve())) or unquote(place) != place:
+        raise InputError(f"{place}: MLflow cannot write below a folder with a question mark or a code such as %20 in its name")
 
 
 def find_work(arguments: argparse.Namespace) -> Path:

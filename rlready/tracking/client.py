@@ -99,6 +99,7 @@ def _connect_and(work: Callable[[Any, str], Any], uri: str) -> Any:
             if database:
                 stack.enter_context(store.hold_lock(database))
                 store.make(database)
+                store.read(database, "select 1")  # raises at once if it cannot be opened, which MLflow tries for 100 s
             client = open_client(uri)
             experiment = _open_experiment(client, database)
         except Exception as error:

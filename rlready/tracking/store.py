@@ -10,7 +10,7 @@ import sqlite3
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 PREFIX = "sqlite:///"
 # What MLflow's migrations leave behind, or fail with, if an earlier process was stopped between two of their statements.
@@ -19,7 +19,7 @@ LEFT, STUMBLED = "_alembic_tmp_", ("already exists", "duplicate column name", "n
 
 def find_file(uri: str) -> Path | None:
     """Returns the file of a file store; None for a server or another database."""
-    path = uri.removeprefix(PREFIX)
+    path = unquote(uri.removeprefix(PREFIX))
     return Path(path) if uri.startswith(PREFIX) and path and path != ":memory:" else None
 
 

@@ -74,6 +74,7 @@ def test_a_closed_pipe_ends_quietly():
             "--set curate_sft_data: train.jsonl is a path on this machine",
         ),
         (["run", "--work", "what?"], "MLflow cannot write below a folder with a question mark"),
+        (["run", "--work", "a%20b/runs"], "or a code such as %20"),
         (["report", "nowhere"], "no finished run here; start one with rlready run"),
         (["replay", "--set", "gate_kk=1"], "no finished run here"),
         (["follow"], "no KFP server: give --host or set KFP_HOST"),

@@ -46,6 +46,21 @@ def test_a_making_that_is_stopped_leaves_nothing_behind_that_the_next_one_stumbl
     assert not list(path.parent.glob("*.new-*"))
 
 
+def test_a_store_that_cannot_be_opened_is_not_tried_again_and_again(tmp_path, monkeypatch, capsys):
+    from mlflow.store.db import utils
+
+    waits: list[float] = []
+    (tmp_path / "a store" / "mlflow.db").mkdir(parents=True)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/a%20store/mlflow.db")
+    monkeypatch.setattr(utils.time, "sleep", waits.append)
+    for name in ("_unreachable", "_reported"):
+        monkeypatch.setattr(client, name, set())
+    log.log_outcome(FULL, "run-1")
+    assert "OperationalError" in capsys.readouterr().out
+    assert not waits
+    assert [path.name for path in tmp_path.iterdir()] == ["a store"]
+
+
 def test_half_a_store_is_named_with_the_way_out_and_never_offered(half, tmp_path, monkeypatch, capsys):
     log.log_outcome(FULL, "run-1")
     said = capsys.readouterr().out
