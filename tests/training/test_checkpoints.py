@@ -92,6 +92,13 @@ def test_work_on_another_number_of_processes_has_another_folder(tmp_path, monkey
     assert len(folders) == 2
 
 
+def test_only_the_first_process_of_all_pods_makes_the_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("LOCAL_RANK", "0")  # the first of the second pod
+    with open_folder("sft", ["work"], tmp_path / "model") as folder:
+        assert not folder.exists()
+
+
 def test_without_locks_a_run_finds_its_own_checkpoints_only(tmp_path, monkeypatch, capsys):
     def refuse(*_):
         raise OSError(errno.ENOLCK, "No locks available")

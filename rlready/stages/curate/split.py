@@ -234,16 +234,16 @@ def draw_own_prompts(reader: SourceReader, pools: list[RowPool], groups: list[np
 
     Raises InputError if there are too few.
     """
-    settings, (*others, pool) = reader.settings, pools
-    problems = pool.get("problems")
-    for trained in others:
+    settings, pool, trained = reader.settings, pools[-1], pools[0]
+    problems, used = pool.get("problems"), trained.list_problems()[0]
+    if trained is not pool:
         pool.leave_out(np.flatnonzero(pool.alive & np.isin(problems, trained.get("problems"))), "also an SFT example")
-        rows, used = np.flatnonzero(pool.alive), trained.list_problems()[0]
+        rows = np.flatnonzero(pool.alive)
         near = pool.questions.find_copies(used + trained.first, rows + pool.first, settings.near_duplicates) >= 0
         pool.leave_out(rows[near | np.isin(groups[-1][rows], groups[0][used])], "nearly an SFT example")
 
     def find_trained(rows: np.ndarray) -> np.ndarray:
-        found = {problem for trained in others for problem in find_copies_of(settings, pool, rows, trained, used)[1]}
+        found = find_copies_of(settings, pool, rows, trained, used)[1] if trained is not pool else ()
         return np.isin(problems[rows], np.array([int(problem, 16) for problem in found], np.uint64))
 
     drawn = draw_problems(pool, groups[-1], settings.seed)
