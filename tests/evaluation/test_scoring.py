@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from rlready.evaluation import score
 from rlready.evaluation.parts import list_rows
 from rlready.evaluation.samples import write_part
 from rlready.evaluation.score import (
@@ -17,7 +18,7 @@ from rlready.evaluation.score import (
 from rlready.records.outcome import FalsePositives
 from rlready.sampling.engine import Completion, Draw, TextEngine, ignore_progress
 from rlready.stats.intervals import bound_share
-from rlready.verifier import judge
+from rlready.verifier import Judgement, judge
 
 PROBLEMS = [
     {"problem_id": "a", "question": "?", "answer": "abcd", "format": "word"},
@@ -98,6 +99,12 @@ def test_an_answer_that_is_right_for_another_problem_is_right_by_accident():
     assert count_false_positives(texts, PROBLEMS) == {0: (2, 3), 1: (1, 3)}
     same = [PROBLEMS[0], PROBLEMS[1] | {"answer": "abcd"}]
     assert count_false_positives(texts, same) == {}
+
+
+def test_a_sample_without_a_judgement_is_no_check(monkeypatch):
+    rights = [True, None, False, None]
+    monkeypatch.setattr(score, "judge_all", lambda rows: [Judgement(one, "x") for one, _ in zip(rights, rows, strict=False)])
+    assert count_false_positives([["#x"] * 4, ["#x"]], PROBLEMS) == {0: (1, 2), 1: (1, 1)}
 
 
 def test_problems_with_equal_answers_are_not_held_against_each_other():
