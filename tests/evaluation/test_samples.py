@@ -199,7 +199,8 @@ def write_parts(folder, rows, sizes):
         (120, 12),
         (119, 11),  # the last sample of one problem goes
         (60, 6),  # two samples of each of three problems
-        (75, 7),  # and a third of the first
+        (70, 7),  # and a third of the first
+        (75, 7),
         (9, 0),
         (0, 0),
     ],
@@ -227,8 +228,8 @@ def test_the_record_says_what_was_kept_and_shows_one_of_each_kind(tmp_path):
         make_row("a", 1, HOSTILE.replace("\ud83d", "")),
         make_row("a", 2, "on and on", answer=None, finished=False),
         make_row("b", 0, "hm", answer=None, trouble=None),
-        make_row("b", 1, "9^9^9", "unknown", trouble="timeout"),
-        make_row("b", 2, "again", "right"),
+        make_row("b", 1, "9^9^9", "unknown", trouble="timeout", finished=False),
+        make_row("b", 2, "again", "right", finished=False),
         make_row("b", 0, "greedy", "right", temperature=0.0),
     ]
     kept = keep_samples(write_parts(tmp_path, rows, [4, 3]), tmp_path / "out", 0)

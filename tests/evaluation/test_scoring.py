@@ -15,6 +15,7 @@ from rlready.evaluation.score import (
     find_control,
     share_unknown,
 )
+from rlready.evaluation.suite import score_benchmark
 from rlready.records.outcome import FalsePositives
 from rlready.sampling.engine import Completion, Draw, TextEngine, ignore_progress
 from rlready.stats.intervals import bound_share
@@ -114,6 +115,16 @@ def test_problems_with_equal_answers_are_not_held_against_each_other():
     texts = ["\\boxed{0.5}."], ["\\boxed{1/2}."], ["\\boxed{0.5}."]
     assert count_false_positives(texts, problems) == {0: (0, 1), 1: (0, 1), 2: (1, 1)}
     assert count_false_positives(texts[:2], problems[:2]) == {}
+
+
+def test_one_subject_is_not_listed():
+    rows = [{"problem_id": str(number), "subject": "even"} for number in range(4)]
+    assert score_benchmark("b", rows, 0, [], [1, 0, 1, 0]).subjects == []
+    rows[0]["subject"] = "odd"
+    assert [entry[:3] for entry in score_benchmark("b", rows, 0, [], [1, 0, 1, 0]).subjects] == [
+        ["even", 3, 1 / 3],
+        ["odd", 1, 1],
+    ]
 
 
 def test_what_was_never_checked_is_unknown():
