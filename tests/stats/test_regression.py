@@ -111,6 +111,15 @@ def test_the_forecast_at_a_race_covers_although_only_the_best_there_have_finishe
     assert made > 0.3 * studies and 0.93 <= covered / made <= 0.98
 
 
+@pytest.mark.parametrize(("at", "made"), [(0.05, False), (0.1, True), (0.8, True), (0.85, False)])
+def test_the_line_at_a_race_ends_where_the_finished_runs_do(monkeypatch, at, made):
+    known = {f"c{number}": Finished(number / 10, number / 20 + number % 2 / 50) for number in range(1, 9)}
+    monkeypatch.setattr(forecast, "find_finished", lambda *_: known)
+    monkeypatch.setattr(forecast, "find_runner", lambda *_: SimpleNamespace(pass_at_1=at))
+    (found,) = forecast.forecast_race([Outcome(Candidate("new", 1, "random", 8, 1e-3, 0))], 50, "one")
+    assert found.made == made and ("no finished run was as low, or none as high" in found.reason) != made
+
+
 def test_a_race_without_enough_finished_runs_says_so(monkeypatch):
     few = {f"c{number}": Finished(number / 10, number / 10) for number in range(7)}
     monkeypatch.setattr(forecast, "find_finished", lambda experiment, k, step: few if (experiment, step) == ("one", 50) else {})
