@@ -81,6 +81,7 @@ SEQUENTIAL = {"predictors_sampling": "sequential", "gate_min_pass_at_k_over_base
         ({"sweep_candidates": [{"epochs": 1}, {"epochs": 1}]}, "given twice"),
         ({"sweep_candidates": [{"epoch": 1}]}, "sweep_candidates, item 0"),
         ({"sweep_candidates": [{"epochs": 1.5}]}, "epochs must be a whole number"),
+        ({"sweep_candidates": [], "sweep_learning_rates": ["2e-5"]}, "got the text '2e-5'; write 2e-5 without quotes"),
         ({"sweep_candidates": [{"subset": "best"}]}, "subset must be one of random"),
         ({"sweep_candidates": [{"examples": 1025}]}, "a subset cannot be larger than the data"),
         ({"sweep_candidates": [], "sweep_epochs": []}, "sweep_epochs: empty"),

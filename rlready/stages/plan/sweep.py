@@ -124,7 +124,7 @@ def make_candidate(epochs, subset, examples, learning_rate, seed) -> Candidate:
     examples = _read_whole("sweep", "examples", examples, 1)
     learning_rate = float(learning_rate) if isinstance(learning_rate, int) else learning_rate
     if not isinstance(learning_rate, float) or not 0 < learning_rate < 1:
-        raise InputError(f"sweep: learning_rate must lie between 0 and 1, got {learning_rate!r}")
+        raise InputError(f"sweep: learning_rate must lie between 0 and 1, got {_show(learning_rate)}")
     if subset not in SUBSETS:
         raise InputError(f"sweep: subset must be one of {', '.join(SUBSETS)}, got {subset!r}")
     if epochs == 0:
@@ -168,10 +168,16 @@ def _name(where: str, called: str, name: str, location: str, seed: int) -> str:
     return called if seed == 0 else f"{called}-s{seed}"
 
 
+def _show(value: Any) -> str:
+    """Returns a value that is no number for a message; the text of a number with what to write instead."""
+    quoted = isinstance(value, str) and re.fullmatch(r"[-+]?[\d.]+(?:[eE][-+]?\d+)?", value)
+    return f"the text {value!r}; write {value} without quotes" if quoted else repr(value)
+
+
 def _read_whole(where: str, name: str, value: Any, least: int = 0) -> int:
     value = int(value) if isinstance(value, float) and value.is_integer() else value
     if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise InputError(f"{where}: {name} must be a whole number of at least {least}, got {value!r}")
+        raise InputError(f"{where}: {name} must be a whole number of at least {least}, got {_show(value)}")
     if value > MOST.get(name, value):
         raise InputError(f"{where}: {name} must be at most {MOST[name]}, got {value!r}")
     return value
