@@ -9,6 +9,14 @@ class InputError(ValueError):
     """The user's input is wrong. The message says what is wrong, where, and how to fix it."""
 
 
+class Misread(InputError):
+    """A row lacks a part, or has something else in its place: perhaps other columns hold it than those that were read."""
+
+
+class NoSolution(Misread):
+    """All that a row lacks is a worked solution."""
+
+
 class Unreachable(InputError):
     """The input could not be checked, because a service such as the hub did not answer."""
 

@@ -15,10 +15,11 @@ from rlready.analysis.format import count
 from rlready.cli.arguments import MIRROR, Command
 from rlready.cli.style import print_result, shorten
 from rlready.config import Curate
-from rlready.data.problems import NO_ANSWER, NO_QUESTION, NO_SOLUTION, WITHOUT_SOLUTIONS, propose, read_benchmark, read_problems
+from rlready.data.problems import read_benchmark, read_problems
+from rlready.data.proposals import WITHOUT_SOLUTIONS, propose
 from rlready.data.registry import BUILTIN, FIELDS, Source, find_source, get_mirror
 from rlready.data.sources import read_rows
-from rlready.errors import InputError, error_context, one_line
+from rlready.errors import InputError, Misread, NoSolution, error_context, one_line
 from rlready.models.load import inspect_model
 from rlready.stages.curate.curate import curate
 from rlready.stages.plan.model import check_model
@@ -81,7 +82,8 @@ def _choose_sources(arguments: argparse.Namespace) -> tuple[Curate, list[str]]:
         source = find_source(text, "datasets" if use == "sft" else "benchmarks", {}, get_mirror(mirror))
         own = given if text == arguments.data else {}
         sources[use] = dataclasses.replace(source, **own)
-        columns = _map_columns(sources[use], use, own.get("columns", {}))
+        with error_context(text):
+            columns = _map_columns(sources[use], use, own.get("columns", {}))
         if columns is None:
             notes.append(WITHOUT_SOLUTIONS)
             del sources["sft"]
@@ -118,19 +120,19 @@ def _map_columns(source: Source, use: str, named: dict[str, str]) -> dict[str, s
     Raises InputError if two columns could be the answer.
     """
     rows = [row for _, row in itertools.islice(read_rows(source, use, 0), ROWS_READ) if isinstance(row, dict)]
-    reasons: list[str] = []
+    faults: Counter[type] = Counter()
     found: set[str] = set()  # a column in which all rows are the same is an instruction, not the question
     whole = not named or named.keys() & {"question", "messages"}
-    for _, problem, noted in read_problems([("", row) for row in rows if whole], use == "sft", source):
+    for _, problem, _, fault in read_problems([("", row) for row in rows if whole], use == "sft", source):
         found |= {problem["problem_id"]} if problem else set()
-        reasons += [] if problem else noted
+        faults.update([] if fault is None else [type(fault)])
         if len(found) > 1:
             return named
     columns = propose(rows, use == "sft", source, named) if named or not source.columns else {}
     if found:
         return columns or named
-    (reason, _), *_ = Counter(reasons).most_common(1) or [(NO_QUESTION, 0)]
-    lacks = NO_SOLUTION in reason or (reason in (NO_QUESTION, NO_ANSWER) and propose(rows, False, source, named))
+    (kind, _), *_ = faults.most_common(1) or [(Misread, 0)]
+    lacks = kind is NoSolution or (kind is Misread and propose(rows, False, source, named))
     return None if lacks and not columns and use == "sft" else columns
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from rlready.errors import InputError
+from rlready.errors import InputError, Misread
 
 # Texts for a missing answer; `notfound` and `proof` are NuminaMath's, the others come from converted tables.
 ABSENT = {"", "-", "–", "?", "notfound", "not found", "nan", "null", "n/a", "none", "<na>", "#n/a", "nil", "nat"}
@@ -91,7 +91,7 @@ def compile_column(path: str) -> Callable[[dict], object]:
 
     def get(row: dict) -> Any:
         if column not in row:
-            raise InputError(f"no column {column!r}")
+            raise Misread(f"no column {column!r}")
         value = row[column]
         for key in filter(None, keys):
             try:
@@ -99,7 +99,7 @@ def compile_column(path: str) -> Callable[[dict], object]:
                     value = parse_list(value) if value[:1] in ("[", "{") else None
                 value = ", ".join(map(_write, value)) if key == "*" else value[int(key) if key.isdigit() else key]
             except (LookupError, TypeError):
-                raise InputError(f"{column!r} has no {key!r}") from None
+                raise Misread(f"{column!r} has no {key!r}") from None
         return value
 
     return get

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 from typing import TypeGuard
 
-from rlready.errors import InputError
+from rlready.errors import InputError, Misread
 
 ROLES = {
     **dict.fromkeys(("user", "human", "prompter"), "user"),
@@ -32,7 +32,7 @@ def read_dialogue(messages: object, note: Callable[[str], None]) -> tuple[object
     Raises InputError if it is no chat of one question, then at most one answer.
     """
     if not is_chat(messages):
-        raise InputError("messages is not a list of turns with role and content")
+        raise Misread("messages is not a list of turns with role and content")
     turns = _list_messages(messages, note)
     roles = [role for role, _ in turns]
     for role in ("user", "assistant"):
@@ -55,7 +55,7 @@ def read_message(value: object, role: str, note: Callable[[str], None]) -> objec
     if len(said) != 1:
         raise InputError(f"{len(said)} turns of the {role}; only one can be used")
     if len(turns) > 1:
-        raise InputError(f"turns of roles other than the {role}; name the column under columns: messages")
+        raise Misread(f"turns of roles other than the {role}; name the column under columns: messages")
     return said[0]
 
 

@@ -1,4 +1,4 @@
-"""Which columns hold what: as a registry entry names them, by their usual names, or as several rows suggest.
+"""Which columns hold what: as a registry entry names them, or by their usual names.
 
 An entry names `column`, `column[key]`, `column[*]` (a list, joined), or a text with {column}.
 """
@@ -6,7 +6,7 @@ An entry names `column`, `column[key]`, `column[*]` (a list, joined), or a text 
 import itertools
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 
 from rlready.data.cells import is_absent, parse_list, read_texts, restore_integer, shorten_whole
@@ -14,8 +14,7 @@ from rlready.data.chat_messages import is_chat
 from rlready.data.files import EVALUATION, TRAINING
 from rlready.data.references import split_answer
 from rlready.data.registry import Source, list_paths
-from rlready.errors import InputError
-from rlready.verifier import describe_reference
+from rlready.errors import InputError, Misread
 
 # The usual names, in the order of precedence.
 USUAL = {
@@ -30,7 +29,6 @@ USUAL = {
 }
 NESTED = (*USUAL["messages"], *USUAL["choices"], "reward_model")  # columns that hold lists or objects
 CHATS = ("[{", "array([{")  # how a chat begins that is a text
-TURN = ("role", "from", "content", "value", "text")  # of a turn; what else it holds may be the answer
 CONTEXT = ("input", "context", "passage", "story", "background", "body", "Body")  # what a question is about, beside it
 SYSTEM = ("system", "system_prompt", "system_message", "systemPrompt")  # a system turn in a column of its own
 # Usual names of what problems were made from; those of one template, document or original problem belong together.
@@ -51,9 +49,6 @@ HISTORY = re.compile(
     re.IGNORECASE,
 )
 match_history = lru_cache(maxsize=1024)(HISTORY.fullmatch)
-# What a problem was rewritten from, or resembles.
-ORIGIN = re.compile(r"(?:original|seed|source|raw|base|initial|prev(?:ious)?|old|similar|example)(?:_|(?=[A-Z]))")
-WRONG = re.compile(r"(?:^|[\W_])(?:rejected|wrong|incorrect|distractors?)(?![a-z])", re.IGNORECASE)  # none to learn from
 # Of a question, also in lists and objects.
 PARTS = re.compile(
     r"(?:context|passage|paragraph|article|premise|table|document|fact|story|turn|dialog|dialogue|constraint|code|image)s?",
@@ -68,7 +63,6 @@ USUAL_COLUMNS = {name.partition("[")[0] for names in USUAL.values() for name in 
 # Read without being named.
 GUESSED = {*USUAL_COLUMNS, *CONTEXT, *SYSTEM, *RIGHT, *VALID, "history", "format", SPLIT, WEIGHT, REWARD}
 LONGEST_ANSWER = 80  # characters; a longer text beside another answer is a solution
-ROWS_TRIED = 20
 WORDS_COMPARED = 60  # characters
 
 
@@ -93,14 +87,14 @@ def guess_columns(row: dict, named: Iterable[str] = ()) -> dict[str, object]:
         value = next((row[key] for key in usual[name] if not is_absent(row[key])), None)
         if value is not None:
             found[name] = value
-    if "answer" not in named and (answers := _list_answers(row)):
+    if "answer" not in named and (answers := list_answers(row)):
         column = next(iter(answers))
         found["answer"] = _get(row, column)
         texts = [text for text in answers.values() if text is not None]
         if texts and answers[column] is None:  # prose beside an answer
             found.setdefault("solution", found["answer"])
             found["answer"] = next(_get(row, name) for name, text in answers.items() if text is not None)
-        _refuse_choice(answers)
+        refuse_choice(answers)
     elif "answer" not in named and not found.keys() & {"solution", "messages"}:  # true or false, refused with a reason
         found |= next(({"answer": row[name]} for name in USUAL["answer"] if isinstance(row.get(name), bool)), {})
     if not named.intersection(("choices", "answer")) and "choices" not in found:  # in columns of their letters
@@ -130,7 +124,7 @@ def _get(row: dict, column: str) -> object:
     return value.get(inner) if inner and isinstance(value, dict) else None if inner else value
 
 
-def _list_answers(row: dict, columns: Iterable[str] = USUAL["answer"]) -> dict[str, str | None]:
+def list_answers(row: dict, columns: Iterable[str] = USUAL["answer"]) -> dict[str, str | None]:
     """Returns the columns that could be the answer with their answers as comparable texts; None for prose."""
     found: dict[str, str | None] = {}
     for name in columns:
@@ -148,7 +142,7 @@ def _list_answers(row: dict, columns: Iterable[str] = USUAL["answer"]) -> dict[s
     return found
 
 
-def _refuse_choice(answers: dict[str, str | None], show: bool = False) -> None:
+def refuse_choice(answers: dict[str, str | None], show: bool = False) -> None:
     """Raises InputError if columns that could be the answer differ in a row.
 
     The message shows what they hold only on request: as the reason for which a row is left out, it is counted.
@@ -157,101 +151,7 @@ def _refuse_choice(answers: dict[str, str | None], show: bool = False) -> None:
         told = {name: f"{name} ({text!r})" if show else name for name, text in answers.items() if text is not None}
         columns = " and ".join(told.values())
         choose = "choose one under columns: answer (init: --columns answer=NAME)"
-        raise InputError(f"two columns could be the answer: {columns}; {choose}")
-
-
-def propose_columns(rows: list[dict], needs_solution: bool, reads: Callable, named: dict[str, str]) -> dict[str, str]:
-    """Returns columns with which most rows can be read, by what their names remind of, beside those named; or none.
-
-    Raises InputError if two columns could be the answer.
-    """
-    rows = [parse_cells(row) for row in rows[:ROWS_TRIED]]
-
-    def works(columns: dict[str, str]) -> bool:
-        return 2 * sum(reads(row, columns) for row in rows) > len(rows)
-
-    present = dict.fromkeys(key for row in rows for key in row)
-    chats = [name for name in present if not WRONG.search(name) and all(is_chat(row.get(name)) for row in rows)]
-    for name in chats:
-        if works({"messages": name} | named):
-            return {"messages": name} | named
-    texts = _list_texts(rows)
-    asking = [(part, name) for name in chats for part in ("messages", "question") if "question" not in named]
-    asking += [("question", name) for name in ([named["question"]] if "question" in named else _rank(texts, "question"))]
-    for part, question in asking:
-        others = {name: values for name, values in texts.items() if name not in (question, *named.values())}
-        answers = [named["answer"]] if "answer" in named else _rank(others, "answer")
-        solutions = [named["solution"]] if "solution" in named else _rank(others, "solution")
-        answers = answers or [name for name in solutions if all(map(_is_value, others[name]))]  # s1K's solution
-        about = (name for name in CONTEXT if part == "question" and name != question and "question" not in named)
-        held = (name for name in about if all(isinstance(row.get(name), str) and not is_absent(row[name]) for row in rows))
-        context = next(held, None)  # what all questions are about
-        asked = {part: f"{{{question}}}\n\n{{{context}}}" if context else question} | named
-        # Prose is no answer, but may hold one.
-        holding = [name for name in solutions if all(split_answer(text) for text in others[name] if isinstance(text, str))]
-        tries = [{"answer": name} for name in dict.fromkeys([*answers, *holding])]
-        if needs_solution:
-            tries = [{"answer": a, "solution": s} for a in answers for s in solutions if a != s]
-            tries += [{"solution": s} for s in solutions if s not in USUAL["answer"] or s in holding]
-        for columns in tries:
-            if not works(asked | columns):
-                continue
-            if columns.get("answer") in answers and "answer" not in named:
-                for row in rows:
-                    _refuse_choice(_list_answers(row, answers), show=True)
-            group = next((name for name in GROUP if name in others and not needs_solution), None)
-            return asked | columns | ({"group": group} if group else {})
-    return {}
-
-
-def _list_texts(rows: list[dict]) -> dict[str, list]:
-    """Returns columns of texts, numbers and lists of texts that differ between rows, except those about problems.
-
-    Those of an object in a column are named as `compile_column` reads them.
-    """
-    found: dict[str, list] = {}
-    for row in rows:
-        plain = {key: value for key, value in row.items() if isinstance(key, str) and not re.search(r"[\[\]{}]", key)}
-        for name, value in (pair for key, some in plain.items() for pair in _list_inside(key, some)):
-            if not is_absent(value):
-                found.setdefault(name, []).append(value)
-    texts = {}
-    for name, values in found.items():
-        aside = ABOUT.search(re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower().rstrip("]")) or WRONG.search(name)
-        if all(map(_is_plain, values)) and not aside and (len(rows) < 5 or len(set(map(str, values))) > 1):
-            texts[name] = values
-    return texts
-
-
-def _list_inside(path: str, value: object) -> Iterator[tuple[str, object]]:
-    """Yields a column and what the objects and chats in it hold, with their names as `compile_column` reads them."""
-    yield path, value
-    value = parse_list(value) if isinstance(value, str) and value.startswith("{") else value
-    inner: Iterable = value.items() if isinstance(value, dict) else ()
-    if is_chat(value):
-        inner = enumerate({name: some for name, some in turn.items() if name not in TURN} for turn in value)
-    for key, some in inner:
-        if re.fullmatch(r"\w+", str(key)):
-            yield from _list_inside(f"{path}[{key}]", some)
-
-
-def _is_value(value: object) -> bool:
-    return isinstance(value, str) and len(value) <= LONGEST_ANSWER and describe_reference(value, "boxed") == "value"
-
-
-def _is_plain(value: object) -> bool:
-    if isinstance(value, list):
-        return bool(value) and all(isinstance(one, str) and len(one) <= LONGEST_ANSWER for one in value)
-    return isinstance(value, (str, int, float)) and not isinstance(value, bool)
-
-
-def _rank(texts: dict[str, list], part: str) -> list[str]:
-    """Returns the columns whose names remind of a part of a problem; usual names first, contexts and origins last."""
-    names = {hint: [name for name in texts if hint in name.casefold()] for hint in HINTS[part].split()}
-    found = list(dict.fromkeys(name for some in names.values() for name in some))
-    if part == "question":  # of more than one word
-        found = [name for name in found if any(" " in value for value in texts[name] if isinstance(value, str))]
-    return sorted(found, key=lambda name: (name in GROUP + CONTEXT or bool(ORIGIN.match(name)), name not in USUAL[part]))
+        raise Misread(f"two columns could be the answer: {columns}; {choose}")
 
 
 def list_unread(row: dict, read: list[object], needs_solution: bool) -> list[str]:

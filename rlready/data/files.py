@@ -105,7 +105,9 @@ def list_files(location: str, folders: list[str], split: str | None) -> Listing:
         raise InputError(f"{location}: cannot be opened ({error})") from error
     forms = sorted({find_form(name) for name in found})
     if len(forms) != 1:
-        kind = f"more than one form ({', '.join(forms)})" if forms else f"no {', '.join(FORMS)} file"
+        kind = f"no {', '.join(FORMS)} file"
+        if forms:
+            kind = f"more than one form ({', '.join(forms)}); name one file, or convert them to one form"
         seen = (name.removeprefix(f"{path}/") for name in system.find(path) if not forms and not split)
         there = next((f"; there is {name}: rename, unpack or convert it" for name in seen if name[0] != "."), "")
         raise InputError(f"{location}: {kind}" + (f" of the split {split}" if split else there))

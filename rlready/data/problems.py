@@ -2,8 +2,6 @@
 
 import contextlib
 import hashlib
-import itertools
-import json
 import re
 import string
 from collections import Counter
@@ -13,34 +11,27 @@ from typing import Any
 from rlready.data.cells import compile_column, is_absent, restore_integer
 from rlready.data.characters import LONE_SURROGATE, RESTORED, check_text, restore_backslashes
 from rlready.data.chat_messages import check_prompt, read_dialogue, read_message, strip_end
-from rlready.data.columns import (
-    GROUP,
-    USUAL,
-    check_row,
-    guess_columns,
-    list_unread,
-    parse_cells,
-    propose_columns,
-)
+from rlready.data.columns import GROUP, check_row, guess_columns, list_unread, parse_cells
 from rlready.data.identity import identify
 from rlready.data.pictures import open_picture
-from rlready.data.references import end_in_answer, name_kind, read_answer
+from rlready.data.references import (
+    CODE_TESTS,
+    end_in_answer,
+    is_code_test,
+    name_duplicate,
+    name_kind,
+    read_answer,
+    refuse_code_tests,
+)
 from rlready.data.registry import Source, list_paths
 from rlready.data.sources import read_rows
-from rlready.errors import InputError, error_context
+from rlready.errors import InputError, Misread, NoSolution, error_context
 from rlready.verifier import find_format, is_readable
 
 BESIDE = ("subject", "image", "group")  # columns that are no part of the text
 LONGEST_VALUE = 80  # characters of a column in a message
-ROWS_SHOWN = 20  # from which columns are proposed
-NO_QUESTION, NO_ANSWER = "no question", "no answer"
-NO_SOLUTION = "no worked solution"
-MISREAD = (NO_QUESTION, NO_ANSWER, NO_SOLUTION, "the question is", "the answer is", "messages is")  # begin such reasons
+LONGEST_TEXT = 1 << 19  # characters of a question or solution: more tokens than any model here takes
 OTHER_SHARE = "of another share of the source"
-WITHOUT_SOLUTIONS = (
-    "Without worked solutions, rows can be RL prompts (curate_rl_data) or evaluation problems (curate_evaluation_data), and"
-    " `rlready rank` can compare checkpoints on them; SFT needs solutions"
-)
 LETTERED = re.compile(r"\(?[A-J][.):]\s*")  # an option that says its letter
 OPTION = re.compile(r"(?:^|\s)\(?([A-J])[.):]\s")  # of a question with its options
 Note = Callable[[str], None]
@@ -70,7 +61,7 @@ def read_problem(
         InputError: With the reason why the row is malformed or left out.
     """
     if not isinstance(row, dict):
-        raise InputError("not an object")
+        raise InputError(f'{name_kind(row)}, not an object; write each row as {{"question": ...}}')
     row = parse_cells(row)
     picture = _read_beside(row, source, "image") if source.pictures else None
     picture = picture.get("bytes") if isinstance(picture, dict) else picture  # a column with bytes and path, as on the hub
@@ -86,6 +77,7 @@ def read_problem(
             raise InputError(source.because or f"{path} is {value}")
     problem = _read_text(row, needs_solution, source, note)
     if judged and not needs_solution and not is_readable(problem["answer"], problem["format"]):
+        refuse_code_tests(problem["answer"])
         raise InputError("the verifier cannot read the answer")
     if picture is not None:
         problem["image"] = picture
@@ -128,12 +120,13 @@ def _read_text(row: dict, needs_solution: bool, source: Source, note: Note) -> d
     )
     question, solution = read_message(question, "user", note), read_message(solution, "assistant", note)
     if question is not None and not isinstance(question, str):
-        raise InputError(f"the question is {name_kind(question)}, not text")
+        raise Misread(f"the question is {name_kind(question)}, not text")
     question = question or ""
     for text in source.remove:
         question = question.replace(text, "")
     if is_absent(question):
-        raise InputError(NO_QUESTION)
+        raise _explain_absent(row, "question")
+    _refuse_long(question, solution if needs_solution else None)
     if (about := found.get("context")) and str(about) not in question:
         question = f"{question}\n\n{about}"
     check_prompt(question, note)
@@ -150,17 +143,17 @@ def _read_text(row: dict, needs_solution: bool, source: Source, note: Note) -> d
     if form == "letter" and answer and len(letter := answer.strip(" ().:")) == 1:
         answer = letter.upper()
     if answer is None:
-        raise InputError(NO_ANSWER)
+        raise _explain_absent(row, "answer")
     if LONE_SURROGATE.search(answer):
         raise InputError("the answer holds half a character (a lone surrogate)")
     if isinstance(solution, str) and len(solution) > LONGEST_VALUE and solution.strip() in question:
-        raise InputError("the question holds its solution; name a column of the question alone under columns: question")
+        raise Misread("the question holds its solution; name a column of the question alone under columns: question")
     problem: dict = {"problem_id": identify(question), "question": question, "answer": answer, "format": form}
     if form == "letter":
         problem["options"] = max(len(OPTION.findall(question)), ord(answer[0].upper()) - ord("A") + 1, 2)
     if needs_solution:
         if not isinstance(solution, str) or is_absent(solution):
-            raise InputError(NO_SOLUTION)
+            raise NoSolution("no worked solution")
         if solution.rfind("<think>") > solution.rfind("</think>"):
             raise InputError("the solution is truncated: its <think> block does not end")
         solution = check_text(strip_end(solution, note), "solution", note)
@@ -171,6 +164,18 @@ def _read_text(row: dict, needs_solution: bool, source: Source, note: Note) -> d
         if name not in source.named:
             note(f"not read: the column {name}, next to the question")
     return problem
+
+
+def _refuse_long(question: str, solution: object) -> None:
+    for name, text in (("question", question), ("solution", solution)):
+        if isinstance(text, str) and len(text) > LONGEST_TEXT:
+            raise InputError(f"the {name} has more than {LONGEST_TEXT:,} characters, more than a model here reads")
+
+
+def _explain_absent(row: dict, part: str) -> InputError:
+    """Returns the reason why a row without a part is left out: what is there instead, if that is known."""
+    tested = next((name for name, value in row.items() if is_code_test(value)), None)
+    return InputError(f"the column {tested} holds {CODE_TESTS}") if tested else Misread(f"no {part}")
 
 
 def _choose_format(row: dict, question: str, answer: object) -> str:
@@ -204,9 +209,9 @@ def _find_columns(row: dict, source: Source) -> dict[str, object]:
 def _read_choice(question: str, choices: object, answer: object, needs_solution: bool, note: Note) -> dict:
     """Reads options and answer: MMLU's (list, index), MathVista's (list, text), ARC's (texts and labels) or TAL-SCQ5K's."""
     if needs_solution:
-        raise InputError("multiple choice has no worked solution")
+        raise NoSolution("multiple choice has no worked solution")
     if is_absent(answer):
-        raise InputError(NO_ANSWER)
+        raise Misread("no answer")
     options = _list_options(choices)
     if isinstance(choices, dict) and answer in (choices.get("label") or ()):
         answer = choices["label"].index(answer)  # some of ARC's labels are numbers
@@ -247,9 +252,9 @@ def read_benchmark(source: Source, revision: str = "", limit: int = 0) -> tuple[
     """
     problems: dict[str, dict] = {}
     counts: Counter[str] = Counter()
-    for _, problem, noted in read_problems(read_rows(source, "evaluation", 0, revision), False, source):
+    for _, problem, noted, _ in read_problems(read_rows(source, "evaluation", 0, revision), False, source):
         if problem and problem["problem_id"] in problems:
-            noted = ["duplicate"]
+            noted = [name_duplicate(problem, problems[problem["problem_id"]])]
         elif problem:
             problems[problem["problem_id"]] = problem
         counts.update(noted)
@@ -263,80 +268,11 @@ def read_benchmark(source: Source, revision: str = "", limit: int = 0) -> tuple[
 
 def read_problems(
     rows: Iterable[tuple[str, object]], needs_solution: bool, source: Source
-) -> Iterator[tuple[str, dict | None, list[str]]]:
-    """Yields (place, problem, changes to the row) of raw rows, or (place, None, [reason]) if they are left out."""
+) -> Iterator[tuple[str, dict | None, list[str], InputError | None]]:
+    """Yields (place, problem, changes to the row, None) of raw rows, or (place, None, [reason], error) if they are left out."""
     for place, row in rows:
         noted: list[str] = []
         try:
-            yield place, read_problem(row, needs_solution, source, noted.append), noted
+            yield place, read_problem(row, needs_solution, source, noted.append), noted, None
         except InputError as error:
-            yield place, None, [str(error)]
-
-
-def read_some(source: Source, split: str, seed: int, count: int, revision: str = "") -> tuple[list[dict], Counter, Counter]:
-    """Returns the first usable rows of a source, for estimates, with counts of changes to them and of rows left out.
-
-    Raises InputError if no row is usable, with the reasons and columns that work.
-    """
-    some: list[dict] = []
-    changed: Counter[str] = Counter()
-    left_out: Counter[str] = Counter()
-    rows = itertools.islice(read_rows(source, split, seed, revision), 10 * count)
-    for _, problem, noted in read_problems(rows, split == "sft", source):
-        (changed if problem else left_out).update(noted)
-        some += [problem] if problem else []
-        if len(some) == count:
-            break
-    if not left_out and not some:
-        raise InputError(f"{source.name}: {source.path or source.hub} has no row")
-    if not some and left_out.keys() == {OTHER_SHARE}:
-        raise InputError(
-            f"{source.name}: all {left_out.total()} rows looked at are {OTHER_SHARE}; if they have the same question, name"
-            " another column under columns: question (init: --columns question=NAME)"
-        )
-    if not some:
-        counted = "; ".join(f"{number} x {reason}" for reason, number in left_out.items())
-        first = [row for _, row in itertools.islice(read_rows(source, split, seed, revision), ROWS_SHOWN)]
-        misread = any(reason.startswith(MISREAD) or "column" in reason for reason in left_out)  # else no column is better
-        explained = _explain([row for row in first if misread and isinstance(row, dict) and row], split == "sft", source)
-        raise InputError(f"{source.name}: no usable {split} row among the first {left_out.total()} ({counted}{explained}")
-    return some, changed, left_out
-
-
-def _explain(rows: list[dict], needs_solution: bool, source: Source) -> str:
-    """Returns what a row holds, what was looked for in it, and a source entry that would work; the end of a message."""
-    if not rows:
-        return ")"
-    names = source.columns or {name: " or ".join(keys) for name, keys in USUAL.items()}
-    looked = ", ".join(f"{name} in {keys}" for name, keys in names.items() if name in ("question", "solution", "answer"))
-    try:
-        columns = propose(rows, needs_solution, source)
-        proposal = "name the ones to use under columns: in curate_sources (init: --columns question=NAME,answer=NAME)"
-    except InputError as error:
-        columns, proposal = {}, str(error)
-    if columns:
-        entry = {"path": source.path} if source.path else {"hub": source.hub, "split": source.split}
-        mapping = ", ".join(f"{name}: {json.dumps(column)}" for name, column in columns.items())
-        where = ", ".join(f"{key}: {value}" for key, value in entry.items())
-        proposal = f"this works (init writes it): curate_sources: {{mine: {{{where}, columns: {{{mapping}}}}}}}"
-    elif needs_solution and propose(rows, False, source):
-        proposal += ". " + WITHOUT_SOLUTIONS
-    texts = {key: json.dumps(value, default=str, ensure_ascii=False) for key, value in rows[-1].items()}
-    shown = ", ".join(
-        f"{key}: {text if len(text) <= LONGEST_VALUE else f'{text[: LONGEST_VALUE - 3]}...'}" for key, text in texts.items()
-    )
-    text = (
-        f"; the columns are {', '.join(map(str, rows[-1]))}); {proposal}. The row: {shown}. Looked for {looked}, and for"
-        " an answer inside the solution: in \\boxed{}, after ####, or stated at the end (The answer is 72.)"
-    )
-    return LONE_SURROGATE.sub("?", text)
-
-
-def propose(rows: list[dict], needs_solution: bool, source: Source, named: dict[str, str] | None = None) -> dict[str, str]:
-    """Returns columns with which most rows can be read; see `propose_columns`."""
-
-    def reads(row: dict, columns: dict[str, str]) -> bool:
-        tried = Source("", path="-", format=source.format, columns=columns)
-        return all(problem for _, problem, _ in read_problems([("", row)], needs_solution, tried))
-
-    return propose_columns(rows, needs_solution, reads, named or {})
+            yield place, None, [str(error)], error

@@ -6,14 +6,19 @@ import re
 from collections.abc import Callable
 
 from rlready.data.cells import is_absent, parse_list, read_texts, restore_integer, shorten_whole
-from rlready.errors import InputError
-from rlready.verifier import extract_boxed, find_format
+from rlready.errors import InputError, Misread
+from rlready.verifier import extract_boxed, find_format, is_other
 from rlready.verifier.formats.extract import extract_word
 from rlready.verifier.formats.plugin import PlugIn
 
 SEVERAL = "several answers in the solution, of which the last counts"
 ANY = "several acceptable answers, of which any is right"
 PROOF = "proof"
+CODE_TESTS = (
+    "code tests; rlready runs tests of the format python-tests, with answers such as"
+    ' {"function": "add", "tests": [{"args": [1, 2], "result": 3}]}, or of a plug-in: convert them, or write one'
+)
+ASSERTION = re.compile(r"^\s*(?:assert\b.*(?:==|\(|\bin\b|\bis\b)|def check\()", re.MULTILINE)
 HEADING = re.compile(r"^#{2,6}(?!#)", re.MULTILINE)
 # `#### 72` in the last line; a heading of Markdown has text below it.
 MARK = re.compile(r"(?<!#)####(?!#)[ \t]*(?P<answer>\S[^\n]*?)\s*\Z")
@@ -40,6 +45,24 @@ def has_several_answers(text: str) -> bool:
     return len({*boxes[:-kept], last, *marked} - {None}) > 1 if boxes else len(set(marked)) > 1
 
 
+def is_code_test(value: object) -> bool:
+    """Returns whether a value is tests of code: assertions of Python, or inputs with outputs; also as a text of JSON."""
+    if isinstance(value, str):
+        found = parse_list(value) if value.startswith(("[", "{")) else value
+        return bool(ASSERTION.search(value)) if found is value or isinstance(found, str) else is_code_test(found)
+    if isinstance(value, list) and value and isinstance(value[0], dict):
+        return value[0].keys() >= {"input", "output"}
+    if isinstance(value, dict):
+        return isinstance(value.get("inputs"), list) and isinstance(value.get("outputs"), list)
+    return isinstance(value, list) and any(isinstance(one, str) and ASSERTION.search(one) for one in value)
+
+
+def refuse_code_tests(answer: object) -> None:
+    """Raises InputError if an answer is tests of code, unless its format runs them."""
+    if is_code_test(answer):
+        raise InputError(f"the answer is {CODE_TESTS}")
+
+
 def read_reference(value: object) -> str | None:
     """Returns an answer as text, several acceptable ones as a JSON list of texts, None if there is none.
 
@@ -47,16 +70,17 @@ def read_reference(value: object) -> str | None:
     """
     if is_absent(value):
         return None
+    refuse_code_tests(value)
     if isinstance(value, list) and not any(isinstance(one, list) for one in value):
         accepted = list(dict.fromkeys(text for one in value if (text := read_reference(one)) is not None))
         return json.dumps(accepted, ensure_ascii=False) if len(accepted) > 1 else accepted[0] if accepted else None
     value = restore_integer(value)
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
         keys = f" with the keys {', '.join(map(str, value))}; name one: COLUMN[KEY]" if isinstance(value, dict) else ""
-        raise InputError(f"the answer is {name_kind(value)}{keys or ', not text'}")
+        raise Misread(f"the answer is {name_kind(value)}{keys or ', not text'}")
     text = str(value).strip()
     if "##" in text and HEADING.search(text):
-        raise InputError("the answer is a text with headings, not an answer; name its column under columns: answer")
+        raise Misread("the answer is a text with headings, not an answer; name its column under columns: answer")
     if text.casefold() == PROOF:
         raise InputError("asks for a proof, which has no answer to compare")
     return text
@@ -152,7 +176,19 @@ def end_in_answer(solution: str, answer: str, form: str) -> tuple[str, str]:
     return whole, ADDED
 
 
+def name_duplicate(problem: dict, kept: dict) -> str:
+    """Returns the reason for which a problem is left out whose question another one has."""
+    return "duplicate, with another reference answer" if are_contrary(problem, kept) else "duplicate"
+
+
+def are_contrary(one: dict, other: dict) -> bool:
+    """Returns whether the reference answers of two problems are certainly different; those of plug-ins are not compared."""
+    form = one["format"]
+    compared = form == other["format"] and not isinstance(find_format(form), PlugIn)
+    return compared and one["answer"] != other["answer"] and is_other(one["answer"], other["answer"], form)
+
+
 def name_kind(value: object) -> str:
     """Returns the name of a JSON value's type, with its article."""
-    kinds = {list: "a list", dict: "an object", bool: "true or false", int: "a number", float: "a number"}
+    kinds = {list: "a list", dict: "an object", bool: "true or false", int: "a number", float: "a number", str: "a text"}
     return kinds.get(type(value), type(value).__name__)

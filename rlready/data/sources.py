@@ -125,7 +125,7 @@ class Chunk:
                     yield f"{self.name} line {row[0]}", _parse_line(self.where, *row)
             return
         try:
-            rows = cast_texts(self.rows).to_pylist()
+            rows = cast_texts(self.rows).to_pylist(maps_as_pydicts="lossy")
         except UnicodeDecodeError as error:
             raise InputError(f"{self.where} row {self.first} or later: not UTF-8 ({error.reason})") from error
         for number, row in enumerate(rows, self.first):
@@ -143,16 +143,21 @@ def _parse_line(where: str, number: int, line: bytes) -> Any:
         ) from error
     except (ValueError, RecursionError) as error:
         advice = "if objects are not one per line, name the file .json" if number == 1 else "repair or remove the line"
+        if line.startswith(b"{'"):
+            advice = "this is Python's notation; write each row with json.dumps"
         raise InputError(f"{where} line {number}: not JSON ({error}); {advice}") from error
-    row = _wrap_chat(row)
+    row = _wrap_list(row)
     if number == 1 and isinstance(row, list):
         raise InputError(f"{where} line 1: a list, not an object; if the file is one list, name it .json")
     return row
 
 
-def _wrap_chat(row: Any) -> Any:
-    """Returns a row that is a list of turns as one with a column of messages."""
-    return {"messages": row} if is_chat(row) else row
+def _wrap_list(row: Any) -> Any:
+    """Returns a row that is a list of turns as one with a column of messages, and another list with its places as names."""
+    if is_chat(row):
+        return {"messages": row}
+    cells = isinstance(row, list) and not (row and isinstance(row[0], dict))  # else it is a list of rows
+    return {str(place): value for place, value in enumerate(row)} if cells else row
 
 
 def read_chunks(source: Source, split: str, seed: int, revision: str) -> Iterator[Chunk]:
@@ -245,7 +250,7 @@ def _read_json(text: str, name: str, note: Callable[[str], None]) -> Iterator[di
     if len(found) == 1 and isinstance(found[0], dict):
         rows = _find_rows(found[0], name, note)
     for number, row in enumerate(rows):
-        row = _wrap_chat(row)
+        row = _wrap_list(row)
         if not isinstance(row, dict):
             kind = type(row).__name__
             raise InputError(f'{name} row {number}: expected an object, got {kind}; write each row as {{"question": ...}}')

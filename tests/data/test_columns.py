@@ -5,7 +5,8 @@ import re
 
 import pytest
 
-from rlready.data.problems import propose, read_problem, read_some
+from rlready.data.problems import read_problem
+from rlready.data.proposals import propose, read_some
 from rlready.data.registry import Source, find_source
 from rlready.errors import InputError
 from rlready.verifier import describe_reference, is_other, judge, verify
@@ -114,6 +115,28 @@ def test_columns_that_are_not_read_are_said(column, noted):
     notes = []
     read_problem({"prompt": "1+1?", "completion": "It is \\boxed{2}."} | column, True, note=notes.append)
     assert len(notes) == 1 and re.fullmatch(noted, notes[0])
+
+
+@pytest.mark.parametrize(
+    ("columns", "expected"),
+    [
+        ({"0": ASKED, "1": "{a}"}, {"question": "0", "answer": "1"}),
+        ({"0": lambda n: {"from": "human", "value": f"What is {n} plus 3?"},
+          "1": lambda n: {"from": "assistant", "ground_truth": {"value": str(n + 3)}}},
+         {"question": "0[value]", "answer": "1[ground_truth][value]"}),
+        ({"Q": ASKED, "A": lambda n: n + 3, "Explanation": WORKED}, {"question": "Q", "answer": "A"}),
+        ({"0": ASKED, "1": "{a}", "2": "{n}"}, {}),
+        ({"0": ASKED, "1": WORKED, "2": "{a}"}, {}),
+    ],
+)  # fmt: skip
+def test_names_that_remind_of_nothing_are_told_by_their_only_prose_and_value(columns, expected):
+    assert propose(make_rows(**columns), False, PLAIN) == expected
+
+
+def test_a_list_of_names_of_the_answer_is_no_solution():
+    rows = make_rows(question=ASKED, answer=lambda n: {"value": str(n + 3), "aliases": [str(n + 3)]})
+    assert propose(rows, True, PLAIN) == {}
+    assert propose(rows, False, PLAIN) == {"question": "question", "answer": "answer[value]"}
 
 
 def test_named_columns_leave_the_rest_to_be_guessed():

@@ -13,7 +13,8 @@ from helpers.rows import make_gsm8k_rows
 
 from rlready.config import Curate, Sampling
 from rlready.config.recipes import parse_yaml
-from rlready.data.problems import UNNAMED, propose, read_benchmark, read_problem
+from rlready.data.problems import UNNAMED, read_benchmark, read_problem
+from rlready.data.proposals import propose
 from rlready.data.references import ADDED, REWRITTEN, SEVERAL
 from rlready.data.registry import Source, find_source
 from rlready.errors import InputError

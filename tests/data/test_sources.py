@@ -22,7 +22,8 @@ import yaml
 
 from rlready.config.recipes import load_recipe
 from rlready.data import files, sources
-from rlready.data.problems import read_problem, read_some
+from rlready.data.problems import read_benchmark, read_problem
+from rlready.data.proposals import read_some
 from rlready.data.registry import Source, find_source, read_registry
 from rlready.data.sources import examine, read_rows
 from rlready.errors import InputError
@@ -297,6 +298,11 @@ def test_json_beside_a_dataset_is_about_it_and_not_of_it(tmp_path):
         ("headless.csv", f"{'What is 1 + 1? ' * 9},2\n", "headless.csv line 1: no header: 'What is"),
         ("pretty.jsonl", '{\n"question": "a"}\n', "pretty.jsonl line 1: .* not one per line, name the file .json"),
         ("wide.csv", "question,answer\n".encode("utf-16"), "wide.csv is in UTF-16; convert it to UTF-8"),
+        (
+            "python.jsonl",
+            "{'question': 'a'}\n",
+            "python.jsonl line 1: not JSON .*Python's notation; write each row with json.dumps",
+        ),
         ("mixed.json", '[{"question": "a"}, 3]', "mixed.json row 1: expected an object, got int"),
         ("deep.json", "[" * 100_000, "deep.json: not JSON"),
         ("latin.jsonl", '{"question": "caf\u00e9"}\n'.encode("latin-1"), "latin.jsonl line 1: not UTF-8 .* convert the file"),
@@ -359,6 +365,12 @@ def test_rows_that_differ_from_the_registry_and_a_changed_digest_are_errors(tmp_
         ({"question": 7, "answer": "1", "solution": "s"}, "the question is a number, not text"),
         ({"query": "q", "answer": "1"}, "no question; the columns are query, answer"),
         ({"question": "q", "answer": {"a": 1}, "solution": "s"}, "the answer is an object"),
+        ({"text": "q", "test_list": ["assert f(1) == 2"]}, "the column test_list holds code tests; .* python-tests"),
+        ({"prompt": "q", "test": "\ndef check(f):\n    assert f(1) == 2"}, "the column test holds code tests"),
+        ({"question": "q", "input_output": '{"inputs": ["1"], "outputs": ["2"]}'}, "the column input_output holds code tests"),
+        ({"question": "q", "answer": "assert f(1) == 2\nassert f(2) == 3"}, "the answer is code tests"),
+        ({"question": "q" * 600_000, "answer": "#### 2"}, "the question has more than 524,288 characters"),
+        ("text", "a text, not an object; write each row as"),
         ({"messages": [*TURNS, *TURNS]}, "2 turns of the user; only one can be used"),
     ],
 )
@@ -366,6 +378,17 @@ def test_rows_of_which_none_can_be_used_are_one_line_of_plan(tmp_path, row, mess
     path = write_json(tmp_path / "rows.jsonl", [row] * 20)
     with pytest.raises(InputError, match=f"rows.jsonl: no usable sft row among the first 20 .20 x {message}"):
         read_some(find_source(path, "datasets"), "sft", 0, 5)
+
+
+def test_other_answers_to_the_same_question_are_said_with_a_row_of_each(tmp_path):
+    rows = [{"question": f"What is {n} plus {n}?", "answer": str(2 * n)} for n in range(10)]
+    other = [{"question": "What is 3 plus 3 ?", "answer": "7"}, {"question": "What is 4 plus 4?", "answer": "8.0"}]
+    path = write_json(tmp_path / "rows.jsonl", rows + other)
+    _, changed, _ = read_some(find_source(path, "benchmarks"), "evaluation", 0, 100)
+    said = "another reference answer than an earlier row with the same question, such as 6 in rows.jsonl line 4 and 7 in"
+    assert changed == {f"{said} rows.jsonl line 11": 1}
+    counts = read_benchmark(find_source(path, "benchmarks"))[1]
+    assert counts == {"duplicate": 1, "duplicate, with another reference answer": 1}
 
 
 def test_mixed_types_lose_the_row_and_a_missing_column_the_source(tmp_path):

@@ -80,6 +80,17 @@ def test_a_problem_in_train_and_evaluation_leaves_the_training_data(tmp_path, gs
     assert [d["rows"] for d in card["dropped"] if d["reason"] == "also an evaluation problem"] == [11]
 
 
+def test_questions_with_different_answers_are_counted_in_the_card(tmp_path, gsm8k_file):
+    rows = make_gsm8k_rows(60)
+    respaced = [row | {"question": row["question"].replace(" ", "  ")} for row in rows[40:50]]
+    contrary = [{"question": row["question"], "answer": "It is less.\n#### 100001"} for row in rows[:4]]
+    card, _ = run(
+        tmp_path, gsm8k_file("train.jsonl", rows + respaced + contrary), gsm8k_file("t.jsonl", make_gsm8k_rows(20, 1, 99))
+    )
+    (found,) = [part for part in card["parts"] if part["reason"].startswith("a question that has")]
+    assert (found["set"], found["rows"], len(found["first"])) == ("sft", 8, 3)
+
+
 def test_several_benchmarks_are_kept_apart_and_all_of_them_leave_the_training_data(tmp_path, gsm8k_file):
     first, second = make_gsm8k_rows(9, seed=1, start=100), make_gsm8k_rows(30, seed=1, start=200)
     names = [gsm8k_file("first.jsonl", first), gsm8k_file("second.jsonl", second + first[:2])]
@@ -121,7 +132,7 @@ def test_malformed_and_duplicate_rows_are_counted_with_their_place(tmp_path, gsm
     assert found == {
         "no answer": (1, ["train.jsonl line 4"]),
         "no question": (1, ["train.jsonl line 5"]),
-        "not an object": (1, ["train.jsonl line 6"]),
+        'a text, not an object; write each row as {"question": ...}': (1, ["train.jsonl line 6"]),
         "duplicate": (1, ["train.jsonl line 8"]),
     }
 

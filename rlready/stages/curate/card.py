@@ -65,7 +65,7 @@ class Dropped(Tally):
 
     def __init__(self):
         super().__init__()
-        self.parts = Tally()  # what was changed in rows that are kept
+        self.parts = Tally()  # what was changed in rows, or is odd about them
         self.matches: Counter = Counter()  # rows that are evaluation problems, by set, evaluation set and reason
 
     def add_match(self, use: str, place: str, question: str, match: Match, exact: bool) -> None:
@@ -142,7 +142,7 @@ def describe_card(card: dict) -> str:
     head = "near-duplicates, of one template or document | problems | groups | problems of the largest | effective problems"
     columns = ("problems", "groups", "largest", "effective")
     lines += _write_table(head, [(use, *(some[key] or "–" for key in columns)) for use, some in card["groups"].items()])
-    for head, key in (("left out of | reason", "dropped"), ("changed in rows that are kept | what", "parts")):
+    for head, key in (("left out of | reason", "dropped"), ("noted of rows of | what", "parts")):
         rows = [(some["set"], some["reason"], some["rows"], ", ".join(some["first"])) for some in card[key]]
         lines += _write_table(f"{head} | rows | first", rows) if rows else []
     rows = [(some["set"], some["benchmark"], some["reason"], some["rows"]) for some in card["contamination"]]

@@ -9,6 +9,7 @@ import numpy as np
 
 from rlready.config import Curate
 from rlready.data.problems import read_problems
+from rlready.data.references import name_duplicate
 from rlready.data.registry import BUILTIN, Source, find_benchmarks, find_source, get_mirror, list_benchmarks, list_sources
 from rlready.data.sources import Chunk, check_rows, examine, read_chunks
 from rlready.errors import InputError
@@ -69,7 +70,7 @@ class SourceReader:
         rows: dict[str, dict] = {}
         source, chunks = self.open(use, name, registry)
         raw = itertools.chain.from_iterable(chunk.read() for chunk in chunks)
-        for place, row, noted in read_problems(raw, False, source):
+        for place, row, noted, _ in read_problems(raw, False, source):
             if row is None:
                 self.leave_out(use, noted[0], place, name)
                 continue
@@ -77,7 +78,7 @@ class SourceReader:
                 self.dropped.parts.add(use, what, place)
             problem = row["problem_id"]
             if problem in rows or problem in taken:
-                reason = "duplicate" if problem in rows else "also an evaluation problem"
+                reason = name_duplicate(row, rows[problem]) if problem in rows else "also an evaluation problem"
                 self.leave_out(use, reason, place, name)
             else:
                 rows[problem], self.places[problem] = row, place

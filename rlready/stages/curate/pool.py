@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from rlready.stages.curate.card import EXAMPLES_OF_A_REASON, Dropped
+from rlready.data.references import are_contrary
+from rlready.stages.curate.card import EXAMPLES_OF_A_REASON, Dropped, Tally
 from rlready.stages.curate.duplicates.near_duplicates import Signatures
 from rlready.verifier.equivalence.decide import read_plain
 
@@ -18,6 +19,8 @@ BYTES_IN_MEMORY = 64 << 20
 PROMPT = ["problem_id", "question", "answer", "format", "prompt"]  # an RL prompt
 EXAMPLE = [*PROMPT, "solution"]
 NAMES = ("place", *EXAMPLE)
+CONTRARY = "a question that has different reference answers"
+MOST_COMPARED = 20_000  # rows, in memory
 NUMBERS = ("problems", "places", "keys", "versions", "lengths", "tokens", "plain")
 ORDER = [("key", "ascending"), ("row", "ascending")]
 
@@ -107,7 +110,9 @@ class RowPool:
         self.questions, self.first = questions, len(questions)  # signatures of all questions, and the number of its first
         self.examples = Signatures(folder / "examples")  # of questions with their solutions
         self.left = np.zeros(0, bool)
-        self.shown: list[tuple[str, str, int]] = []  # (set, reason, row) of some left-out rows, whose places `read` looks up
+        self.shown: list[
+            tuple[Tally, str, str, int]
+        ] = []  # (tally, set, reason, row) of some rows, whose places `read` looks up
         self.pairs: list[tuple[int, int]] = []  # some near-duplicates, each with the row that is kept instead
         self.columns = {name: array("Q") for name in NUMBERS}
 
@@ -138,14 +143,32 @@ class RowPool:
 
     def leave_out(self, rows: np.ndarray, reason: str, use: str = "") -> None:
         """Leaves out rows of the pool, or counts rows left out of another set; `read` looks up their places."""
-        if not len(rows):
-            return
-        self.dropped.counts[use or self.use, reason] += len(rows)
-        first = rows[np.argsort(self.get("keys")[rows], kind="stable")[:EXAMPLES_OF_A_REASON]]
-        self.shown += [(use or self.use, reason, row) for row in first.tolist()]
+        self._count(self.dropped, use or self.use, reason, rows)
         if use in ("", self.use):
             self.left = ~self.alive
             self.left[rows] = True
+
+    def _count(self, tally: Tally, use: str, reason: str, rows: np.ndarray) -> None:
+        if len(rows):
+            tally.counts[use, reason] += len(rows)
+            first = rows[np.argsort(self.get("keys")[rows], kind="stable")[:EXAMPLES_OF_A_REASON]]
+            self.shown += [(tally, use, reason, row) for row in first.tolist()]
+
+    def note_contrary(self) -> None:
+        """Counts the rows of questions that have different reference answers in this pool."""
+        order = np.lexsort((self.get("versions"), self.get("problems")))
+        problems, versions = self.get("problems")[order], self.get("versions")[order]
+        same = problems[1:] == problems[:-1]
+        # Of questions with several versions, which are other answers or only other spacing, one row per version.
+        firsts = np.flatnonzero(np.r_[len(order) > 0, ~same | (versions[1:] != versions[:-1])])
+        several = np.isin(problems[firsts], problems[1:][same & (versions[1:] != versions[:-1])])
+        known: dict[str, dict] = {}
+        contrary = set()
+        for row in self.fetch(order[firsts[several]][:MOST_COMPARED]):
+            if are_contrary(known.setdefault(row["problem_id"], row), row):
+                contrary.add(int(row["problem_id"], 16))
+        rows = np.flatnonzero(np.isin(self.get("problems"), np.array(list(contrary), np.uint64)))
+        self._count(self.dropped.parts, self.use, CONTRARY, rows)
 
     @property
     def alive(self) -> np.ndarray:
@@ -190,8 +213,8 @@ class RowPool:
             for place in np.flatnonzero(np.isin(numbers, list(asked))).tolist():
                 asked[numbers[place]] = table.slice(place, 1).to_pylist()[0]
             yield table
-        for use, reason, row in self.shown:
-            self.dropped.locate(use, reason, asked[row]["place"])
+        for tally, use, reason, row in self.shown:
+            tally.locate(use, reason, asked[row]["place"])
         for row, stays in self.pairs:
             texts = (asked[row]["question"], asked[stays]["question"])
             self.dropped.show(self.use, "near-duplicate", asked[row]["place"], *texts)

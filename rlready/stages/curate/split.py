@@ -123,6 +123,7 @@ def clean_pools(evaluation: EvaluationSets, pools: list[RowPool], dropped: Dropp
         return []
     asked, ids = [], []
     for pool in pools:
+        pool.note_contrary()
         pool.remove_duplicates(evaluation.threshold)
         rows, problems = pool.list_problems()
         evaluated = np.arange(len(evaluation.numbers))

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from rlready.config import Curate
-from rlready.data.problems import OTHER_SHARE, read_some
+from rlready.data.problems import OTHER_SHARE
+from rlready.data.proposals import read_some
 from rlready.data.registry import Use, find_source, get_mirror, list_sources
 from rlready.data.sources import Contents, examine
 from rlready.errors import InputError, one_line
