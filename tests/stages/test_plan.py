@@ -250,6 +250,7 @@ def test_plan_takes_a_model_that_only_looks_odd(tiny_model, tmp_path, name, chan
             {"rl_trainer_overrides": {"mask_truncated_completions": True}, "sampling_stop": ["."]},
             "completions that sampling_stop ends as truncated",
         ),
+        ({"sft_trainer_overrides": {"ddp_backend": "gloo"}}, "ddp_backend cannot be overridden: training_processes"),
         ({"sft_trainer_overrides": {"data_seed": 1}}, "data_seed cannot be overridden: sweep_seeds"),
         ({"sft_trainer_overrides": {"push_to_hub": True}}, "models stay where the pipeline writes them"),
         ({"sft_trainer_overrides": {"lr_scheduler_type": "wsd"}}, "refuses lr_scheduler_type: wsd is not a valid"),

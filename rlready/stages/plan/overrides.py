@@ -24,7 +24,7 @@ REASONS = {
     "every run is logged to MLflow already": "report_to run_name project trackio_space_id trackio_bucket_id"
     " trackio_static_space_id include_for_metrics debug",
     "a diverging training is stopped by its logs": "logging_nan_inf_filter logging_strategy",
-    "training_processes": "local_rank",
+    "training_processes": "local_rank ddp_backend",
     "sweep_seeds, which seeds everything of a candidate": "seed data_seed",
     "the device decides": "use_cpu",
     "training_gradient_checkpointing": "gradient_checkpointing",
@@ -88,7 +88,6 @@ SHARED = {
     "train_sampling_strategy": ("random", "sequential", "group_by_length"),
     "include_num_input_tokens_seen": ("all", "non_padding", "no", True, False),
     "dataloader_multiprocessing_context": ("fork", "spawn", "forkserver"),
-    "ddp_backend": ("nccl", "gloo", "mpi", "ccl", "hccl", "cncl", "mccl"),
     "torch_compile_mode": ("default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs"),
 }
 CHOICES: dict[str, dict[str, tuple]] = {
@@ -128,7 +127,7 @@ LOSSES |= dict.fromkeys(("vespo_k_pos", "vespo_lambda_pos", "vespo_k_neg", "vesp
 ON_GPU = {"fp16", "tf32", "torch_compile", "torch_compile_backend", "torch_compile_mode", "activation_offloading"}
 ON_GPU |= {"use_liger_kernel"}
 # Fields whose values depend on the machine that trains, so they are not tried here.
-MACHINE = (ON_GPU - {"use_liger_kernel"}) | {"bf16", "ddp_backend"}
+MACHINE = (ON_GPU - {"use_liger_kernel"}) | {"bf16"}
 MOST_STEPS_TRIED = 10_000  # of a learning rate schedule
 
 
