@@ -97,6 +97,22 @@ def test_what_rl_gained_and_broke_is_said_clearly_or_perhaps(row):
     assert (logged["off_target/before_pass_at_1"], logged["off_target/after_pass_at_1"]) == (0.75, 0.25)
 
 
+def test_each_off_target_benchmark_has_problems_of_its_own_and_coverage_the_gates_k(row):
+    sides = []
+    for correct in ([3] * 40, [1] * 40):
+        law, art = make_benchmark([2] * 40, "law"), make_benchmark(correct, "art")
+        ids = law.problem_ids + art.problem_ids
+        both = {"benchmarks": law.benchmarks + art.benchmarks, "problem_ids": ids, "correct": law.correct + art.correct}
+        sides.append(BenchmarkRecord(None, samples=4, **both))
+    effect = EffectRecord(row.outcome.effect.before, *sides, make_predictors([6] * 20 + [0] * 20, 6))
+    changes = list_changes(read_row(dataclasses.replace(row.outcome, effect=effect), 6), 6)
+    assert [(change.what, change.said) for change in changes[1:3]] == [
+        ("law (off target)", "the same"),
+        ("art (off target)", "lost"),
+    ]
+    assert changes[3].what == "Pass@6 of the predictors' problems"
+
+
 @pytest.mark.parametrize("side", ["off_target_before", "off_target"])
 def test_counts_on_one_side_only_leave_a_gain_that_is_not_paired(row, side):
     counted = getattr(row.outcome.effect, side)

@@ -68,6 +68,7 @@ def test_the_base_model_may_be_measured_by_a_log(two, tmp_path):
     made = plan(*two, base_measured=write_log(tmp_path, "base", [0] * 8), gate_min_pass_at_k_over_base=0.1)
     assert made.baseline.is_base and made.baseline.log and [c.candidate_id for c in made.measured] == ["no-sft-s0", "a", "b"]
     assert read_settings(made.settings["gate"]).compares_base and made.base is None
+    assert not made.small and read_settings(made.settings["curate"]).curate.heldout_problems == 0  # no data is read
 
 
 def test_weights_are_found_and_repeated_with_seeds(two, tiny_model):
