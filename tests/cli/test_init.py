@@ -17,6 +17,7 @@ from rlready.errors import InputError
 from rlready.list_machine.problems import generate_rows
 from rlready.records.candidate import BaseModel
 from rlready.run import launch
+from rlready.stages.plan import workload
 from rlready.stages.plan.checks import check_values, propose_split
 from rlready.stages.plan.workload import MINUTES, propose_values
 
@@ -133,6 +134,14 @@ def test_proposed_sizes_fit_the_data_and_the_time(training, evaluation):
     assert given["curate_predictor_problems"] + given["curate_benchmark_problems"] <= evaluation
     assert min(given["curate_predictor_problems"], given["curate_benchmark_problems"], heldout, prompts) >= 1
     assert minutes <= MINUTES
+
+
+def test_less_is_proposed_if_there_is_less_time(monkeypatch):
+    rows = [row | {"format": "word"} for row in itertools.islice(generate_rows("sft", 0), 60)]
+    given = BaseModel("builtin:list-machine", "", ""), rows, 5000, 640
+    minutes = propose_values(*given)[1]
+    monkeypatch.setattr(workload, "MINUTES", minutes / 2)
+    assert propose_values(*given)[1] <= minutes / 2
 
 
 def test_too_few_problems_are_not_split():

@@ -15,7 +15,7 @@ from rlready.errors import Unreachable
 from rlready.models.architecture import read_shape
 from rlready.placement.placement import count_bytes
 from rlready.stages.plan.checkpoints import SHAPES
-from rlready.stages.plan.needs import Lengths, estimate_needs, estimate_states, find_remedies
+from rlready.stages.plan.needs import Lengths, count_checkpoint, estimate_needs, estimate_states, find_remedies
 from rlready.stages.plan.plan import make_plan
 
 CONFIGS = yaml.safe_load(SHAPES.read_text())
@@ -117,6 +117,7 @@ def test_states_are_those_that_adam_holds():
     assert sum(estimate_states(shape, Training(zero_stage=2), 8).values()) == (2 + 14 / 8) * shape.parameters
     adapters = shape.count_adapters(4)
     assert sum(estimate_states(shape, Training(lora_rank=4), 1).values()) == 2 * shape.parameters + 16 * adapters
+    assert count_checkpoint(shape, Training(lora_rank=4)) == 12 * adapters  # without the frozen weights
 
 
 @pytest.mark.parametrize("name", RECIPES)

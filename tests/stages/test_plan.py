@@ -16,18 +16,19 @@ from helpers.rows import make_gsm8k_rows
 from safetensors.numpy import save_file
 
 from rlready.config import Curate, list_parameters, parse_parameters, read_settings, write_settings
-from rlready.config.parameters import Sweep
+from rlready.config.parameters import Sampling, Sweep
 from rlready.config.recipes import list_recipes, load_recipe, parse_overrides
 from rlready.errors import InputError
 from rlready.models.load import find_model
 from rlready.records.candidate import BaseModel, Candidate
 from rlready.records.serialization import from_json, to_json
 from rlready.stages.plan import model
-from rlready.stages.plan.checkpoints import find_checkpoint
+from rlready.stages.plan.checkpoints import find_checkpoint, measure
 from rlready.stages.plan.overrides import find_gpu_overrides
 from rlready.stages.plan.plan import describe_plan, make_plan
 from rlready.stages.plan.sources import look_at_sources
 from rlready.stages.plan.sweep import expand_sweep
+from rlready.stages.plan.workload import Tokens, find_truncated, summarize_lengths
 
 SEQUENTIAL = {"predictors_sampling": "sequential", "gate_min_pass_at_k_over_base": -1.0}
 
@@ -376,6 +377,25 @@ def test_yaml_reads_numbers_and_words_as_they_look(tmp_path):
         load_recipe("laptop", ["sft_packing=yes"])
 
 
+def test_solutions_as_long_as_a_sample_are_not_truncated():
+    rows = [{"solution": "so", "format": "word"}] * 3
+    for most, lines in ((10, 0), (9, 1)):
+        found = find_truncated(Sampling(max_tokens=most), Tokens(solutions=[10, 10, 3], exact=True), rows)
+        assert len(list(found)) == lines
+
+
+def test_the_longest_example_is_one_within_the_limits():
+    tokens = Tokens(prompts={"sft": [1, 2]}, solutions=[9, 3], exact=True)
+    for limit, longest in ((0, 10), (5, 6)):
+        assert summarize_lengths(parse_parameters({"curate_max_tokens": limit}), tokens).longest == longest
+
+
+def test_the_largest_model_decides_what_a_machine_needs(tiny_model):
+    made = make_plan(laptop(sweep_candidates=[{"model": str(tiny_model), "name": "own"}]))
+    sizes = {measure(made.base).parameters, made.models["own"].parameters}
+    assert len(sizes) == 2 and made.largest.parameters == max(sizes)
+
+
 def test_a_tilde_is_the_users_home(tiny_model, tmp_path, monkeypatch, gsm8k_file):
     monkeypatch.setenv("HOME", str(tmp_path))
     shutil.copytree(tiny_model, tmp_path / "model")
@@ -392,6 +412,8 @@ def test_a_tilde_is_the_users_home(tiny_model, tmp_path, monkeypatch, gsm8k_file
     assert plan.base.location == str(tmp_path / "model")
     assert {str(one), str(two), "mine"} <= plan.revisions.keys()
     assert make_plan(laptop(base_model="~/model")).base == plan.base
+    with pytest.raises(InputError, match="is of a hub model, and ~/model is a folder"):
+        make_plan(laptop(base_model="~/model", base_revision="v1"))
 
 
 def test_plan_counts_tokens_of_a_local_file(tiny_model, gsm8k_file):

@@ -1,6 +1,7 @@
 """Candidates that logs have measured, in a recipe: what plan makes of them, and what it refuses before anything runs."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,15 @@ def test_the_base_model_may_be_measured_by_a_log(two, tmp_path):
     assert not made.small and read_settings(made.settings["curate"]).curate.heldout_problems == 0  # no data is read
 
 
+def test_two_checkpoints_of_one_log_are_not_one_model(two, tiny_model, tmp_path):
+    shutil.copytree(tiny_model, tmp_path / "other")
+    (tmp_path / "other" / "note.txt").write_text("another one")
+    items = [two[0] | {"model": str(place), "name": place.name} for place in (Path(tiny_model), tmp_path / "other")]
+    base = {"base_model": str(tiny_model), "base_measured": two[1]["measured"]}
+    assert plan(*items, **base).shared == {}
+    assert plan(items[1], **base, sweep_seeds=[0, 1]).shared == {"other-s1": "other"}
+
+
 def test_weights_are_found_and_repeated_with_seeds(two, tiny_model):
     data = {"base_model": str(tiny_model), "base_measured": two[1]["measured"], "sweep_seeds": [0, 1]}
     made = plan(two[0] | {"model": str(tiny_model)}, two[1], **data)
@@ -106,6 +116,7 @@ def test_beside_sampled_candidates_problems_and_settings_must_be_the_same(change
     given |= {"gate_max_rl_runs": 0, "gate_min_pass_at_k": 0.5, "gate_min_pass_at_k_over_base": -1.0}
     made = plan({"epochs": 1}, item, **given)
     assert [c.candidate_id for c in made.measured][1:] == ["random-256x1-lr0.001-s0", "log"]
+    assert not plan({"epochs": 1}, item | {"loss": 1.5}, **given).candidates[1].compares_loss  # the other's is measured here
     change = {key: other if value == "{other}" else value for key, value in change.items()}
     with pytest.raises(InputError, match=said) as raised:
         plan({"epochs": 1}, item, **given | change)

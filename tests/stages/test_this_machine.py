@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from rlready.config import parse_parameters
 from rlready.config.recipes import load_recipe
 from rlready.models.architecture import read_shape
+from rlready.stages.plan import needs
 from rlready.stages.plan.needs import (
     FreeMemory,
     Lengths,
@@ -91,6 +93,9 @@ def test_what_does_not_fit_names_options_with_which_it_does(free):
     assert changes[0].startswith("rl_per_device_batch_size=")
     fitted = make_experiment("rl_per_device_batch_size=0", *changes)
     assert estimate_memory(fitted, shape, LENGTHS)["rl"] <= free
+    rows = int(changes[0].partition("=")[2])  # of 32, as many as fit
+    milder = make_experiment(f"rl_per_device_batch_size={2 * rows}")
+    assert rows == 16 or estimate_memory(milder, shape, LENGTHS)["rl"] > free
 
 
 def test_too_little_memory_or_disk_is_said_and_enough_is_not():
@@ -100,10 +105,11 @@ def test_too_little_memory_or_disk_is_said_and_enough_is_not():
     _, wrong, _ = describe_machine(experiment, shape, LENGTHS, 2, FreeMemory(64e9, 60e9, 2e9))
     assert len(wrong) == 1 and wrong[0].startswith("disk: ") and "number of candidates" in wrong[0]
     assert estimate_disk(experiment, shape, 20) - estimate_disk(experiment, shape, 10) == 2 * 10 * 4 * shape.parameters
-    raced = make_experiment("race_steps=10")
-    assert (
-        estimate_disk(raced, shape, 2) - estimate_disk(experiment, shape, 2) == 2 * 12 * shape.parameters
-    )  # with AdamW's state
+    changes = ([], ["race_steps=10"], ["rl_keep=best"])
+    least, raced, best = (estimate_disk(make_experiment(*some), shape, 2) for some in changes)
+    assert raced - least == 2 * 12 * shape.parameters  # with AdamW's state
+    assert best - least == 2 * 2 * 4 * shape.parameters  # in both checkpoints of two trainings
+    assert least - estimate_disk(experiment, shape, 2, 1) == 2 * 12 * shape.parameters  # two of one training
     # Models of three checkpoints beside those of the training, two times.
     epochs = [make_experiment("sweep_candidates=", "sweep_epochs=1,2,3", f"sweep_checkpoints={how}") for how in CHECKPOINTS]
     separate, shared = (estimate_disk(one, shape, 3) for one in epochs)
@@ -114,6 +120,18 @@ def test_too_little_memory_or_disk_is_said_and_enough_is_not():
 def test_this_machine_has_some_memory_and_disk(tmp_path):
     room = look_at_machine(tmp_path / "not" / "there")
     assert room is None or (0 < room.free <= room.memory and room.disk > 0)
+
+
+@pytest.mark.parametrize(("limit", "used", "free"), [(8, 6, 3), (8, 9, 1), (64, 1, 20)])
+def test_a_container_has_what_its_limit_leaves_and_the_page_cache(limit, used, free, tmp_path, monkeypatch):
+    seen = SimpleNamespace(total=32, available=20, cached=1)
+    monkeypatch.setattr(needs, "GPU", tmp_path / "no-gpu")
+    monkeypatch.setattr(needs.psutil, "virtual_memory", lambda: seen)
+    for name, size in (("LIMITS", limit), ("USED", used)):
+        (tmp_path / name).write_text(f"{size}\n")
+        monkeypatch.setattr(needs, name, (str(tmp_path / name),))
+    room = look_at_machine(tmp_path)
+    assert (room.memory, room.free) == (min(limit, 32), free)
 
 
 @pytest.mark.parametrize("count", ["1", "2"])
