@@ -284,9 +284,10 @@ def test_near_copies_of_sft_and_heldout_questions_leave_an_rl_source_of_its_own(
 
 def test_near_duplicates_of_an_evaluation_problem_leave_even_where_its_ngrams_do_not_tell(tmp_path):
     rng = random.Random(11)
-    # Without numbers the n-grams must be nearly all the same.
-    evaluation = [{"question": " ".join(rng.choices(WORDS, k=60)), "answer": f"#### {n}"} for n in range(20)]
-    near = [{"question": "Now " + row["question"][:-4] + "end", "answer": "It is.\n#### 0"} for row in evaluation[:6]]
+    # Without numbers 95% of the n-grams must be the same; 4 of 72 are not.
+    texts = [rng.choices(WORDS, k=75) for _ in range(20)]
+    evaluation = [{"question": " ".join(words), "answer": f"#### {n}"} for n, words in enumerate(texts)]
+    near = [{"question": " ".join([*words[:37], "end", *words[38:]]), "answer": "It is.\n#### 0"} for words in texts[:6]]
     card, _ = run(tmp_path, [write_problem(n, rng) for n in range(60)] + near, evaluation)
     assert count(card) == {("sft", "nearly an evaluation problem"): 6}
     assert sum(match["rows"] for match in card["contamination"]) == 6

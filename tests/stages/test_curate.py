@@ -4,6 +4,7 @@ import hashlib
 import json
 import random
 import re
+import statistics
 
 import hypothesis
 import hypothesis.strategies as st
@@ -52,6 +53,9 @@ def test_sets_share_no_problem_and_have_the_sizes_asked_for(tmp_path, gsm8k_file
     assert sets["sft"][0]["solution"].endswith(f"\\boxed{{{sets['sft'][0]['answer']}}}.")
     assert "<<" not in sets["sft"][0]["solution"]
     assert card["sets"]["sft"]["rows"] == 38
+    for name, text in (("sft", "solution"), ("rl", "question")):
+        shown = card["sets"][name]["characters"]["p50"]
+        assert shown == statistics.median(len(row[text]) for row in sets[name])
 
 
 def test_problems_of_one_template_are_one_group_and_may_predict_and_be_scored(tmp_path, gsm8k_file):

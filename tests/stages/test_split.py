@@ -17,7 +17,7 @@ from rlready.stages.curate.card import Dropped, balance_rows
 from rlready.stages.curate.curate import curate
 from rlready.stages.curate.duplicates.contamination import Contamination, Text, list_words
 from rlready.stages.curate.duplicates.near_duplicates import Signatures, sign
-from rlready.stages.curate.split import draw_problems
+from rlready.stages.curate.split import choose_validation, draw_problems
 from rlready.stages.plan.sources import look_at_sources
 
 COUNTS = {"heldout_problems": 3, "rl_problems": 8, "validation_problems": 2, "predictor_problems": 3, "benchmark_problems": 3}
@@ -66,6 +66,21 @@ def test_every_row_is_in_a_set_or_counted_and_no_problem_on_two_sides(tmp_path_f
         questions.add(*sign(texts, list(map(list_words, texts)), ["1"] * len(texts)))
         found = questions.find_copies(np.arange(len(ones)), np.arange(len(ones), len(texts)), settings.near_duplicates)
         assert (found < 0).all(), (one, other)
+
+
+class Drawn(list):
+    """A pool of rows that resemble no others."""
+
+    first, questions = 0, Signatures(None)
+
+    def list_questions(self, rows):
+        return iter(())
+
+
+def test_validation_problems_are_the_last_that_are_drawn():
+    settings = Curate(rl_problems=8, validation_problems=2, near_duplicates=0.0, contamination_ngram=0)
+    chosen = choose_validation(settings, Drawn(range(10)), np.array([3, 0, 5, 9, 1, 4, 8, 2]))
+    assert np.flatnonzero(chosen).tolist() == [2, 8]
 
 
 def test_a_problem_is_drawn_as_often_whatever_the_number_of_its_traces():

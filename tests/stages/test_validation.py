@@ -5,6 +5,7 @@ import pytest
 from helpers.training import curate_few
 
 from rlready.config import parse_parameters, read_settings, write_settings
+from rlready.config.experiment import list_validated_steps
 from rlready.errors import InputError
 from rlready.models.load import BUILTIN, digest_weights
 from rlready.records.outcome import Candidate, RlRecord, ValidationRecord
@@ -70,6 +71,16 @@ SLIGHTLY = [3] * 31 + [2]
 def test_the_latest_step_that_is_not_clearly_worse_than_the_best_is_kept(correct, step, said):
     chosen, why = choose_step(make_record(*correct))
     assert chosen == step and said in why
+
+
+@pytest.mark.parametrize(
+    ("steps", "every", "race", "validated"),
+    [(100, 50, 0, [0, 50, 100]), (100, 50, 30, [0, 30, 50, 100]), (100, 50, 50, [0, 50, 100]), (100, 0, 30, [])],
+)
+def test_a_race_adds_a_validation_of_its_own(steps, every, race, validated):
+    given = parse_parameters({"rl_steps": steps, "rl_eval_steps": every, "race_steps": race})
+    assert list_validated_steps(given) == validated
+    assert list_validated_steps(read_settings(write_settings(given, "rl"))) == validated
 
 
 def test_samples_without_a_verdict_make_no_step_clearly_worse():
