@@ -82,8 +82,7 @@ def _choose_sources(arguments: argparse.Namespace) -> tuple[Curate, list[str]]:
         source = find_source(text, "datasets" if use == "sft" else "benchmarks", {}, get_mirror(mirror))
         own = given if text == arguments.data else {}
         sources[use] = dataclasses.replace(source, **own)
-        with error_context(text):
-            columns = _map_columns(sources[use], use, own.get("columns", {}))
+        columns = _map_columns(sources[use], use, own.get("columns", {}))
         if columns is None:
             notes.append(WITHOUT_SOLUTIONS)
             del sources["sft"]
@@ -128,11 +127,12 @@ def _map_columns(source: Source, use: str, named: dict[str, str]) -> dict[str, s
         faults.update([] if fault is None else [type(fault)])
         if len(found) > 1:
             return named
-    columns = propose(rows, use == "sft", source, named) if named or not source.columns else {}
-    if found:
-        return columns or named
-    (kind, _), *_ = faults.most_common(1) or [(Misread, 0)]
-    lacks = kind is NoSolution or (kind is Misread and propose(rows, False, source, named))
+    with error_context(source.name):
+        columns = propose(rows, use == "sft", source, named) if named or not source.columns else {}
+        if found:
+            return columns or named
+        (kind, _), *_ = faults.most_common(1) or [(Misread, 0)]
+        lacks = kind is NoSolution or (kind is Misread and propose(rows, False, source, named))
     return None if lacks and not columns and use == "sft" else columns
 
 

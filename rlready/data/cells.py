@@ -16,6 +16,7 @@ from rlready.errors import InputError, Misread
 
 # Texts for a missing answer; `notfound` and `proof` are NuminaMath's, the others come from converted tables.
 ABSENT = {"", "-", "–", "?", "notfound", "not found", "nan", "null", "n/a", "none", "<na>", "#n/a", "nil", "nat"}
+ABSENT |= {"#ref!", "#value!", "#name?", "#div/0!", "#num!", "#null!"}  # errors of spreadsheets
 LONGEST_ABSENT = max(map(len, ABSENT))
 QUOTED = re.compile(r"""'[^']*'|"[^"]*\"""")
 NUMPY = re.compile(rf"\[(?:\s*(?:{QUOTED.pattern}))+\s*\]")  # a list of texts without commas, which Python would join

@@ -99,6 +99,11 @@ def list_files(location: str, folders: list[str], split: str | None) -> Listing:
             for names, kind in ((left_out, "hidden or cache files"), (unnamed, "files that name no split")):
                 if names:
                     notes.append(f"left out {len(names)} {kind}, such as {names[0][len(path) + 1 :]}")
+        inside = sorted({rest.partition("/")[0] for name in found if "/" in (rest := name[len(path) + 1 :])})
+        if len(inside) > 1 and not any(folders):
+            notes.append(
+                f"files of {len(inside)} folders ({', '.join(inside)[:80]}); name one of them if it is a dataset of its own"
+            )
     except InputError:
         raise
     except Exception as error:  # whatever a store or its client raises, the user gets one line

@@ -233,6 +233,8 @@ def _list_options(choices: object) -> dict[str, str]:
         choices = choices["text"] if choices.keys() >= {"text", "label"} else list(choices.values())
     if not isinstance(choices, list):
         raise InputError("the options are no list")
+    if all(isinstance(option, dict) and option.keys() >= {"label", "text"} for option in choices):  # ARC's own files
+        return {str(option["label"]): str(option["text"]) for option in choices}
     if all(isinstance(option, (str, int, float)) for option in choices):
         texts = [str(restore_integer(option)) for option in choices]
         lettered = all(map(LETTERED.match, texts))

@@ -114,6 +114,7 @@ def propose(rows: list[dict], needs_solution: bool, source: Source, named: dict[
         if works({"messages": name} | named):
             return {"messages": name} | named
     texts = _list_texts(rows)
+    inside = {path for row in rows for key, value in row.items() for path, _ in _list_inside(key, value)}
     asking = [(part, name) for name in chats for part in ("messages", "question") if "question" not in named]
     ranked = [named["question"]] if "question" in named else _rank(texts, "question")
     unnamed = not asking and not ranked  # so names say nothing, as 0 and 1 do
@@ -129,14 +130,10 @@ def propose(rows: list[dict], needs_solution: bool, source: Source, named: dict[
         held = (name for name in about if all(isinstance(row.get(name), str) and not is_absent(row[name]) for row in rows))
         context = next(held, None)  # what all questions are about
         asked = {part: f"{{{question}}}\n\n{{{context}}}" if context else question} | named
-        # Prose is no answer, but may hold one.
-        holding = [name for name in solutions if all(split_answer(text) for text in others[name] if isinstance(text, str))]
-        tries = [{"answer": name} for name in dict.fromkeys([*answers, *holding])]
-        if needs_solution:
-            worked = [s for s in solutions if s in USUAL["solution"] or any(map(_has_words, others.get(s, "")))]
-            tries = [{"answer": a, "solution": s} for a in answers for s in worked if a != s]
-            tries += [{"solution": s} for s in solutions if s not in USUAL["answer"] or s in holding]
-        for columns in tries:
+        outer = question.partition("[")[0]
+        beside = next((f"{outer}[{name}]" for name in USUAL["choices"] if f"{outer}[{name}]" in inside), None)
+        asked |= {"choices": beside} if beside else {}
+        for columns in _list_tries(answers, solutions, others, needs_solution):
             if not works(asked | columns):
                 continue
             if columns.get("answer") in answers and "answer" not in named:
@@ -145,6 +142,21 @@ def propose(rows: list[dict], needs_solution: bool, source: Source, named: dict[
             group = next((name for name in GROUP if name in others and not needs_solution), None)
             return asked | columns | ({"group": group} if group else {})
     return {}
+
+
+def _list_tries(
+    answers: list[str], solutions: list[str], texts: dict[str, list], needs_solution: bool
+) -> Iterator[dict[str, str]]:
+    """Yields what columns could be the answer and, if needed, the solution; columns that are not in `texts` are named."""
+    if needs_solution:
+        worked = [s for s in solutions if s in USUAL["solution"] or not all(map(_is_bare, texts.get(s, [""])))]
+        yield from ({"answer": a, "solution": s} for a in answers for s in worked if a != s)
+        yield from ({"solution": s} for s in worked if s not in USUAL["answer"] or all(map(_has_steps, texts.get(s, ()))))
+        return
+    # Prose is no answer, but may hold one.
+    prose = {name: [text for text in texts[name] if isinstance(text, str)] for name in solutions if name in texts}
+    holding = [name for name, some in prose.items() if all(map(split_answer, some))]
+    yield from ({"answer": name} for name in dict.fromkeys([*answers, *holding]))
 
 
 def _list_texts(rows: list[dict]) -> dict[str, list]:
@@ -186,8 +198,13 @@ def _find_only(texts: dict[str, list], is_part: Callable) -> list[str]:
     return found if len(found) == 1 else []
 
 
-def _has_words(value: object) -> bool:
-    return " " in str(value).strip()
+def _has_steps(value: object) -> bool:
+    return isinstance(value, str) and (split_answer(value) or (None,))[0] is not None
+
+
+def _is_bare(value: object) -> bool:
+    """Returns whether a value is one word or number, or a list of such, so no worked solution."""
+    return all(str(one).isalnum() for one in (value if isinstance(value, list) else [value]))
 
 
 def _is_prose(value: object) -> bool:

@@ -18,7 +18,7 @@ CODE_TESTS = (
     "code tests; rlready runs tests of the format python-tests, with answers such as"
     ' {"function": "add", "tests": [{"args": [1, 2], "result": 3}]}, or of a plug-in: convert them, or write one'
 )
-ASSERTION = re.compile(r"^\s*(?:assert\b.*(?:==|\(|\bin\b|\bis\b)|def check\()", re.MULTILINE)
+ASSERTION = re.compile(r"^\s*(?:assert\b.*(?:==|\(|\bin\b|\bis\b)|def check\(|self\.assert\w+\()", re.MULTILINE)
 HEADING = re.compile(r"^#{2,6}(?!#)", re.MULTILINE)
 # `#### 72` in the last line; a heading of Markdown has text below it.
 MARK = re.compile(r"(?<!#)####(?!#)[ \t]*(?P<answer>\S[^\n]*?)\s*\Z")
@@ -53,7 +53,7 @@ def is_code_test(value: object) -> bool:
     if isinstance(value, list) and value and isinstance(value[0], dict):
         return value[0].keys() >= {"input", "output"}
     if isinstance(value, dict):
-        return isinstance(value.get("inputs"), list) and isinstance(value.get("outputs"), list)
+        return any(isinstance(value.get(f"input{s}"), list) and isinstance(value.get(f"output{s}"), list) for s in ("", "s"))
     return isinstance(value, list) and any(isinstance(one, str) and ASSERTION.search(one) for one in value)
 
 

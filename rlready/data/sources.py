@@ -317,6 +317,8 @@ def _read_csv(text: str, name: str, note: Callable[[str], None]) -> list[dict]:
     text = text.lstrip("\r\n")
     said = re.match(r"sep=(.)\r?\n", text)  # a line that Excel reads and writes
     separator, text = (said[1], text[said.end() :]) if said else (find_separator(text), text)
+    if '="' in text:  # by which spreadsheets keep the text of a number
+        text = re.sub(rf'(^|{re.escape(separator)})="([^"\n]*)"', r'\1"\2"', text, flags=re.MULTILINE)
     kind = SEPARATORS.get(separator, "commas")
     if separator != "," and find_form(name) == ".csv":
         note(f"cells are separated by {kind}, as in the header")

@@ -23,6 +23,7 @@ def make_rows(**columns):
     return [{name: write(value, n) for name, value in columns.items()} for n in range(8)]
 
 
+OPTIONS = [{"label": "A", "text": "3"}, {"label": "B", "text": "4"}]
 ASKED, WORKED = "What is {n} plus 3?", "{n} and 3 are {a}."
 
 
@@ -125,12 +126,25 @@ def test_columns_that_are_not_read_are_said(column, noted):
           "1": lambda n: {"from": "assistant", "ground_truth": {"value": str(n + 3)}}},
          {"question": "0[value]", "answer": "1[ground_truth][value]"}),
         ({"Q": ASKED, "A": lambda n: n + 3, "Explanation": WORKED}, {"question": "Q", "answer": "A"}),
+        ({"question": lambda n: {"stem": f"What is {n} plus 3?", "choices": OPTIONS}, "answerKey": lambda n: "AB"[n % 2]},
+         {"question": "question[stem]", "choices": "question[choices]", "answer": "answerKey"}),  # ARC's own files
         ({"0": ASKED, "1": "{a}", "2": "{n}"}, {}),
         ({"0": ASKED, "1": WORKED, "2": "{a}"}, {}),
     ],
 )  # fmt: skip
 def test_names_that_remind_of_nothing_are_told_by_their_only_prose_and_value(columns, expected):
     assert propose(make_rows(**columns), False, PLAIN) == expected
+
+
+@pytest.mark.parametrize("answer", ["$\\boxed{{{a}}}$", "The answer is {a}"])
+def test_an_answer_alone_is_no_solution(answer):
+    assert propose(make_rows(question=ASKED, answer=answer), True, PLAIN) == {}
+
+
+def test_a_named_solution_needs_no_name_that_reminds_of_one():
+    rows = make_rows(ask=ASKED, notes=WORKED, gold="{a}")
+    assert propose(rows, True, PLAIN, {"solution": "notes"}) == {"question": "ask", "answer": "gold", "solution": "notes"}
+    assert propose(rows, False, PLAIN, {"solution": "notes"})["answer"] == "gold"
 
 
 def test_a_list_of_names_of_the_answer_is_no_solution():

@@ -368,6 +368,7 @@ def test_rows_that_differ_from_the_registry_and_a_changed_digest_are_errors(tmp_
         ({"text": "q", "test_list": ["assert f(1) == 2"]}, "the column test_list holds code tests; .* python-tests"),
         ({"prompt": "q", "test": "\ndef check(f):\n    assert f(1) == 2"}, "the column test holds code tests"),
         ({"question": "q", "input_output": '{"inputs": ["1"], "outputs": ["2"]}'}, "the column input_output holds code tests"),
+        ({"text": "q", "public_tests": {"input": ["1"], "output": ["2"]}}, "the column public_tests holds code tests"),
         ({"question": "q", "answer": "assert f(1) == 2\nassert f(2) == 3"}, "the answer is code tests"),
         ({"question": "q" * 600_000, "answer": "#### 2"}, "the question has more than 524,288 characters"),
         ("text", "a text, not an object; write each row as"),
@@ -645,6 +646,15 @@ def test_files_that_name_no_split_beside_files_that_do_are_counted(tmp_path):
     assert contents.notes == ["left out 1 files that name no split, such as extra.jsonl"]
 
 
+def test_files_of_several_folders_that_may_be_datasets_are_counted(tmp_path):
+    for name in ("main/train.jsonl", "socratic/train.jsonl", "socratic/test.jsonl"):
+        write_json(tmp_path / "f" / name)
+    contents, problems = read(str(tmp_path / "f"))
+    said = "files of 2 folders (main, socratic); name one of them if it is a dataset of its own"
+    assert contents.notes == [said] and len(problems) == 18
+    assert read(str(tmp_path / "f" / "main"))[0].notes == []
+
+
 def test_a_folder_with_a_file_missing_or_of_several_forms_is_refused(tmp_path):
     for name in ("a/train-00000-of-00003.jsonl", "a/train-00002-of-00003.jsonl", "b/1.jsonl"):
         write_json(tmp_path / name)
@@ -683,6 +693,12 @@ def test_a_table_of_a_spreadsheet_may_say_its_separator_and_decimal_commas_are_n
     (tmp_path / "a.csv").write_text("sep=;\r\nquestion;answer\r\n1/2+1?;1,5\r\n1+1?;2\r\n")
     contents, problems = read(str(tmp_path / "a.csv"))
     assert len(problems) == 2 and "answer: 1,5 is read as two numbers" in contents.notes[1]
+
+
+def test_formulas_and_errors_of_a_spreadsheet_are_no_answers(tmp_path):
+    (tmp_path / "a.csv").write_text('question,answer\n1+1?,="2"\n1+2?,#REF!\n')
+    problems, counts = read_benchmark(find_source(str(tmp_path / "a.csv"), "benchmarks"))
+    assert [problem["answer"] for problem in problems] == ["2"] and counts == {"no answer": 1}
 
 
 def test_cells_of_a_table_may_hold_chats(tmp_path):
