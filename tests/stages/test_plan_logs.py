@@ -1,6 +1,7 @@
 """Candidates that logs have measured, in a recipe: what plan makes of them, and what it refuses before anything runs."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,13 @@ def test_the_base_model_may_be_measured_by_a_log(two, tmp_path):
     assert made.baseline.is_base and made.baseline.log and [c.candidate_id for c in made.measured] == ["no-sft-s0", "a", "b"]
     assert read_settings(made.settings["gate"]).compares_base and made.base is None
     assert not made.small and read_settings(made.settings["curate"]).curate.heldout_problems == 0  # no data is read
+
+
+def test_two_checkpoints_of_one_log_are_two_models(two, tiny_model, tmp_path):
+    shutil.copytree(tiny_model, tmp_path / "other")
+    items = [two[0] | {"model": str(place), "seed": seed} for seed, place in enumerate((tiny_model, tmp_path / "other"))]
+    made = plan(*items, base_model=str(tiny_model), base_measured=two[1]["measured"])
+    assert [c.candidate_id for c in made.candidates] == ["a", "a-s1"] and made.shared == {}
 
 
 def test_weights_are_found_and_repeated_with_seeds(two, tiny_model):
