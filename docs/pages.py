@@ -69,7 +69,7 @@ def _describe_bounds(parameter: Parameter) -> str:
     if parameter.choices:
         return ", ".join(map(str, parameter.choices))
     bounds = ((">", parameter.above), ("≥", parameter.least), ("≤", parameter.most))
-    return ", ".join(f"{sign} {bound:g}" for sign, bound in bounds if bound is not None)
+    return ", ".join(f"{sign} {bound:,}" for sign, bound in bounds if bound is not None)
 
 
 def write_component(stage: str) -> str:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from rlready.config.knob import knob
+from rlready.config.knob import LARGEST_SEED, knob
 
 # Of each parameter the default and its text, then its source and bounds.
 # fmt: off
@@ -101,7 +101,7 @@ class Curate:
         512, "Evaluation problems for the benchmark, apart from the predictors'; with several benchmarks, this many of each",
         "about 2 points", least=1,
     )
-    seed: int = knob(0, "Seeds every split and subset", "convention")
+    seed: int = knob(0, "Seeds every split and subset", "convention", least=0, most=LARGEST_SEED)
 
     @property
     def validated(self) -> int:

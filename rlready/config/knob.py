@@ -8,6 +8,8 @@ from typing import Any
 
 from rlready.errors import InputError
 
+LARGEST_SEED = 2**32 - 1  # numpy takes no larger one
+
 
 @dataclass(frozen=True)
 class Parameter:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from rlready.config.knob import knob
+from rlready.config.knob import LARGEST_SEED, knob
 
 # Of each parameter the default and its text, then its source and bounds.
 # fmt: off
@@ -108,7 +108,7 @@ class Sampling:
     gpu_memory_utilization: float = knob(
         0.9, "Share of a GPU's memory that vllm takes", "vLLM default 0.92, less what runs next to it", above=0, most=1
     )
-    seed: int = knob(0, "Seeds the samples of predictors and benchmark", "convention")
+    seed: int = knob(0, "Seeds the samples of predictors and benchmark", "convention", least=0, most=LARGEST_SEED)
 
 
 @dataclass(frozen=True)
@@ -203,7 +203,9 @@ class Gate:
         0.0, "Share of non-approved candidates drawn at random for RL anyway, to measure false rejections",
         "no audit", least=0, most=1, form=True,
     )
-    seed: int = knob(0, "Seeds the draw of the audit, together with the id of the run", "convention")
+    seed: int = knob(
+        0, "Seeds the draw of the audit, together with the id of the run", "convention", least=0, most=LARGEST_SEED
+    )
     register_models: bool = knob(
         True, "Register the approved models in MLflow's model registry, and the best after RL with the alias rl-winner",
         "finding them again",
@@ -222,7 +224,7 @@ class Rl:
 
     steps: int = knob(
         100, "GRPO optimizer steps; 0: no RL, the run ends with the verdicts and the ranking of the candidates",
-        "past the steepest part of the reward curve", least=0, form=True,
+        "past the steepest part of the reward curve", least=0, most=1_000_000, form=True,
     )
     learning_rate: float = knob(1e-6, "GRPO learning rate", "TRL GRPOConfig default", above=0, form=True)
     prompts_per_step: int = knob(16, "Prompts per GRPO step", "laptop miniature", least=1)

@@ -102,7 +102,7 @@ PLAN, EVALUATE = ["plan", "--recipe", "own.yaml"], ["evaluate", "--model", "buil
 @pytest.mark.parametrize(
     ("arguments", "messages"),
     [
-        (PLAN, ["own.yaml: rl_steps: -1 must be 0 or more", "own.yaml: gate_k: 3 is neither a power of two"]),
+        (PLAN, ["own.yaml: rl_steps: -1 lies outside [0, 1000000]", "own.yaml: gate_k: 3 is neither a power of two"]),
         (
             [*PLAN, "--set", "gate_k=512", "--set", "rl_steps=1"],
             ["--set gate_k: Pass@512 needs at least 512 samples"],

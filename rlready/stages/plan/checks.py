@@ -8,12 +8,10 @@ from rlready.data.registry import BUILTIN, find_benchmarks, get_mirror, list_ben
 from rlready.errors import InputError
 from rlready.records.candidate import Candidate
 from rlready.stages.plan.overrides import check_overrides
-from rlready.stages.plan.sweep import MOST as MOST_OF
 from rlready.stages.plan.sweep import needs_models
 from rlready.training.processes import divide_batch
 
 MOST_CANDIDATES = 64  # that fit into a workflow on a cluster, with RL for a few of them
-MOST_STEPS = 1_000_000
 MOST = 10_000_000  # of anything that is counted
 LEAST_TRAINING, LEAST_EVALUATION = 12, 4  # problems; fewer cannot be split
 
@@ -102,17 +100,11 @@ def _check_training(experiment: Experiment) -> Iterator[str]:
 
 def _check_magnitudes(experiment: Experiment) -> Iterator[str]:
     """Checks values that are surely mistakes, and would fail late or never end."""
-    rl = experiment.rl
     for name, parameter in list_parameters().items():
-        value = experiment.get(name)
-        if name.endswith("_seed") and not 0 <= value <= MOST_OF["seed"]:
-            yield f"{name}: {value} must lie between 0 and {MOST_OF['seed']}"
-        elif parameter.type is int and not name.endswith("_seed") and value > MOST:
+        if parameter.type is int and parameter.most is None and (value := experiment.get(name)) > MOST:
             yield f"{name}: {value} is more than {MOST}"
-    if rl.learning_rate >= 1:
-        yield f"rl_learning_rate: {rl.learning_rate:g} must lie below 1"
-    if rl.steps > MOST_STEPS:
-        yield f"rl_steps: {rl.steps} is more than {MOST_STEPS}"
+    if (rate := experiment.rl.learning_rate) >= 1:
+        yield f"rl_learning_rate: {rate:g} must lie below 1"
 
 
 def check_number(candidates: int) -> None:

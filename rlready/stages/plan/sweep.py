@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator
 from typing import Any
 
 from rlready.config import SUBSETS, Experiment, Sweep, check_keys
+from rlready.config.knob import LARGEST_SEED
 from rlready.errors import InputError
 from rlready.measured.read import name_log
 from rlready.records.candidate import BaseModel, Candidate, LogSource
@@ -20,7 +21,7 @@ TEXTS = ("measured", "loss", "score", "format", "model", "revision", "name")
 FLAGS = ("judge", "allow_repeats", "trained_on_sft_data")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 SEEDED = re.compile(r".*-s\d+")  # candidates whose seed is not 0
-MOST = {"epochs": 1000, "seed": 2**32 - 1}  # more epochs are a mistake, and numpy takes no larger seed
+MOST = {"epochs": 1000, "seed": LARGEST_SEED}  # more epochs are a mistake
 RESERVED = "no-sft"  # the name of the base model's candidates
 
 
