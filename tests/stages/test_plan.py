@@ -23,6 +23,7 @@ from rlready.models.load import find_model
 from rlready.records.candidate import BaseModel, Candidate
 from rlready.records.serialization import from_json, to_json
 from rlready.stages.plan import model
+from rlready.stages.plan import stage as plan_stage
 from rlready.stages.plan.checkpoints import find_checkpoint, measure
 from rlready.stages.plan.overrides import find_gpu_overrides
 from rlready.stages.plan.plan import describe_plan, make_plan
@@ -678,3 +679,13 @@ def test_every_parameter_has_a_description_and_a_source():
 def test_a_race_at_a_step_that_is_validated_anyway_leaves_results_comparable(tiny_model):
     plans = [make_plan(laptop(base_model=str(tiny_model), race_steps=steps)).experiment for steps in (0, 100, 200, 150)]
     assert plans[0] == plans[1] == plans[2] != plans[3]
+
+
+def test_the_plan_fits_into_the_panel_of_kfps_ui(tmp_path):
+    plan_stage.run(laptop(), "run", False, str(tmp_path / "plan.md"))
+    opening, *lines, closing = (tmp_path / "plan.md").read_text().splitlines()
+    assert (opening, closing) == ("```", "```")
+    assert max(map(len, lines)) == 52 and lines[-1].startswith("total core-minutes")
+    _, *long, _ = plan_stage.write_markdown("data  " + "word " * 30 + "``` end").splitlines()
+    assert max(map(len, long)) <= 52 and " ".join(" ".join(long).split()) == "data " + "word " * 30 + "``` end"
+    assert not [line for line in long if re.match(" {0,3}```", line)]

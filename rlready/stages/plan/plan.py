@@ -29,6 +29,7 @@ from rlready.stages.plan.sweep import expand_sweep, is_sampled, make_candidate, 
 from rlready.stages.plan.workload import Tokens, count_tokens, estimate_cost, estimate_total, find_truncated, summarize_lengths
 
 ROWS_CURATED = 5_000
+PANEL = 52  # characters in the panel of KFP's UI, which neither wraps lines nor scrolls
 JUDGING = ("curate", "predictors", "rl", "benchmark")  # stages that use the verifier
 
 
@@ -286,10 +287,10 @@ def describe_plan(plan: Plan, on_gpus: bool = False) -> str:
         lines += [f"  {name}: {'; '.join(known)}" if known else f"  {name}"]
     if on_gpus:
         return "\n".join(lines)
-    lines += ["stage         tokens per candidate   core-seconds per candidate (estimate)"]
-    lines += [f"  {s:<12}{e['tokens']:>20,}{e['seconds']:>29,.0f}" for s, e in plan.estimate.items()]
+    lines += [f"per candidate{'tokens':>14}{'core-seconds (estimate)':>25}"]
+    lines += [f"  {s:<12}{e['tokens']:>13,}{e['seconds']:>25,.0f}" for s, e in plan.estimate.items()]
     number = len(plan.candidates)
-    named, trained = (f"all {number} candidates", "with RL for each") if number > 1 else ("the candidate", "with RL")
+    named, trained = f"all {number} candidates" if number > 1 else "the candidate", "with" if plan.trains else "without"
     minutes = estimate_total(plan.estimate, number, bool(plan.base)) / 60
-    lines += [f"total core-minutes, {named} {trained if plan.trains else 'without RL'}: {minutes:,.0f}"]
+    lines += [f"total core-minutes, {named} {trained} RL: {minutes:,.0f}"]
     return "\n".join(lines)

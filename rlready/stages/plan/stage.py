@@ -1,13 +1,15 @@
 """The stage itself: reads its inputs, works, writes its outcome."""
 
+import functools
 import json
+import textwrap
 
 from rlready.config import complete_parameters
 from rlready.errors import InputError
 from rlready.records.serialization import to_json, write_atomically
 from rlready.runtime import events
 from rlready.runtime.outputs import hand_on
-from rlready.stages.plan.plan import describe_plan, make_plan
+from rlready.stages.plan.plan import PANEL, describe_plan, make_plan
 from rlready.tracking.runs import open_run
 
 
@@ -26,8 +28,9 @@ def run(parameters: dict, run_name: str, races: bool, summary: str) -> tuple:
         )
     plan = make_plan(parameters)
     parameters |= plan.changes
-    write_atomically(summary, f"```\n{describe_plan(plan)}\n```\n")
-    print(describe_plan(plan))
+    described = describe_plan(plan)
+    write_atomically(summary, write_markdown(described))
+    print(described)
     events.tell(events.MEASURED + ", ".join(candidate.candidate_id for candidate in plan.measured))
     open_run(run_name, parameters)
     return hand_on(
@@ -36,3 +39,9 @@ def run(parameters: dict, run_name: str, races: bool, summary: str) -> tuple:
         parameters=json.dumps(parameters, sort_keys=True),
         **{stage: plan.settings[stage] for stage in ("curate", "sft", "predictors", "gate", "race", "rl", "benchmark")},
     )
+
+
+def write_markdown(text: str) -> str:
+    """Returns a text as a block of code with short lines; none of them ends the block, whatever the data hold."""
+    wrap = functools.partial(textwrap.fill, width=PANEL, subsequent_indent="    ", break_long_words=False)
+    return "\n".join(["```", *map(wrap, text.splitlines()), "```\n"])
