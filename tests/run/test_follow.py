@@ -291,6 +291,14 @@ def test_a_run_that_the_server_does_not_know_is_not_said_to_continue(server):
     assert str(caught.value) == f"{server.host}: no run runs-0; expected its id or its address in the UI"
 
 
+def test_a_number_in_the_servers_message_is_not_its_status(server, monkeypatch):
+    monkeypatch.setattr(follow, "LOST", 1)
+    connection = kfp.connect()
+    server.failures["/runs/"] = lambda request: request.answer(503, {"message": "upstream (404)"})
+    with pytest.raises(InputError, match=r"refuses \(503 .*upstream \(404\)\nthe run continues: "):
+        list(follow.follow(connection, "runs-0", pause=0))
+
+
 @pytest.mark.parametrize("known", ["workflow", "history", "state"])
 def test_a_run_that_was_stopped_is_not_twenty_failures(server, known):
     argo = Argo(**({"activeDeadlineSeconds": 0} if known == "workflow" else {}))

@@ -9,7 +9,7 @@ from rlready.analysis.sweep_result import SweepResult, parse_sweep
 from rlready.errors import InputError
 from rlready.run.kfp.nodes import StageNode, count_iterations, is_uncached, list_stage_nodes, read_artifact, read_outputs
 from rlready.run.kfp.runs import FINAL, UNCACHED, get_run, list_faults, read_workflow, was_stopped
-from rlready.run.kfp.server import Server
+from rlready.run.kfp.server import CallFailed, Server
 from rlready.runtime.events import FAILED, FINALISTS, MEASURED, SKIPPED, TRAINED
 
 LOST = 12  # failed requests in a row after which a run is no longer followed
@@ -25,11 +25,11 @@ def follow(server: Server, run: str, pause: float = 5) -> Iterator[str]:
         try:
             now, workflow = get_run(server, run), read_workflow(server, run)
             lost, seen = 0, True
-        except InputError as error:
+        except CallFailed as error:
             lost += 1
-            if "(404)" in str(error) and not seen:
+            if error.status == 404 and not seen:
                 raise InputError(f"{server.host}: no run {run}; expected its id or its address in the UI") from error
-            if lost == LOST or "(403)" in str(error):
+            if lost == LOST or error.status == 403:
                 raise InputError(f"{error}\nthe run continues: {page}") from error
             time.sleep(pause)
             continue

@@ -14,7 +14,7 @@ from rlready.config import fold_parameters, name_fields
 from rlready.errors import InputError
 from rlready.run.kfp.nodes import ENDED_BADLY, is_uncached, read_nodes
 from rlready.run.kfp.package import PIPELINE, describe_package, name_version
-from rlready.run.kfp.server import Server, call, create, get_json
+from rlready.run.kfp.server import CallFailed, Server, call, create, get_json
 from rlready.tracking.runs import close_dead_runs, find_open_runs
 
 DESCRIPTION = (
@@ -54,8 +54,8 @@ def _find_or_create(server: Server, kind: str, name: str, find: Callable, make: 
     if not listed:
         try:
             return create(server.client, make, body, f"{kind}_id")
-        except InputError as error:  # 409: another submission has created it since
-            listed = getattr(call(server.client, find, filter=named), f"{kind}s") if "(409" in str(error) else None
+        except CallFailed as error:  # 409: another submission has created it since
+            listed = getattr(call(server.client, find, filter=named), f"{kind}s") if error.status == 409 else None
             if not listed:
                 raise
     return getattr(listed[0], f"{kind}_id")

@@ -31,6 +31,12 @@ REFUSED = (200, 301, 302, 303, 307, 308, 401, 403)  # how a login answers; 200 w
 FORWARD = "kubectl port-forward -n kubeflow svc/ml-pipeline-ui 8080:80, then --host http://127.0.0.1:8080"
 
 
+class CallFailed(InputError):
+    """A server has refused a call, or not answered it."""
+
+    status = 0  # of its answer, by HTTP
+
+
 @dataclass(frozen=True)
 class Server:
     """A KFP server that has answered."""
@@ -98,7 +104,7 @@ def list_lacks(version: str) -> list[str]:
 
 
 def call(client: api.ApiClient, method: Callable, *arguments: Any, **options: Any) -> Any:
-    """Returns the server's answer; raises InputError, in one line without credentials, if it refuses or does not answer."""
+    """Returns the server's answer; raises CallFailed, in one line without credentials, if it refuses or does not answer."""
     credentials.sign(client)
     for again in (True, False):
         try:
@@ -113,7 +119,9 @@ def call(client: api.ApiClient, method: Callable, *arguments: Any, **options: An
         # Tokens expire while a run is followed. A refused request had no effect, so a second one creates nothing twice.
         if not (again and refusal and refusal.status in REFUSED and credentials.renew(client)):
             text = credentials.hide(client, _describe_failure(client, failure))
-            raise InputError(f"{client.configuration.host}: {text}")  # not from the failure, which holds headers
+            failed = CallFailed(f"{client.configuration.host}: {text}")
+            failed.status = refusal.status if refusal else 0
+            raise failed  # not from the failure, which holds headers
 
 
 def get_json(client: api.ApiClient, path: str) -> Any:
