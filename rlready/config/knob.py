@@ -73,8 +73,9 @@ def coerce(parameter: Parameter, value: Any) -> Any:
     if parameter.texts and isinstance(value, list) and not all(isinstance(item, str) for item in value):
         raise InputError(f"{parameter.name}: expected texts, got {original!r}. {parameter.description}.")
     if not isinstance(value, kind) or isinstance(value, bool) != (kind is bool):
-        quoted = f'; as a text it needs quotes: "{original}"' if kind is str and type(original) in (int, float, bool) else ""
-        raise InputError(f"{parameter.name}: expected {kind.__name__}, got {original!r}{quoted}. {parameter.description}.")
+        wanted: dict[type, str] = {str: f'; as a text it needs quotes: "{original}"', list: f"; write [{original}]"}
+        advice = wanted.get(kind, "") if type(original) in (int, float, bool) else ""
+        raise InputError(f"{parameter.name}: expected {kind.__name__}, got {original!r}{advice}. {parameter.description}.")
     if isinstance(value, float) and not math.isfinite(value):
         raise InputError(f"{parameter.name}: expected a finite number, got {original!r}.")
     return value

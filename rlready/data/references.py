@@ -191,4 +191,4 @@ def are_contrary(one: dict, other: dict) -> bool:
 def name_kind(value: object) -> str:
     """Returns the name of a JSON value's type, with its article."""
     kinds = {list: "a list", dict: "an object", bool: "true or false", int: "a number", float: "a number", str: "a text"}
-    return kinds.get(type(value), type(value).__name__)
+    return "null" if value is None else kinds.get(type(value), type(value).__name__)

@@ -40,6 +40,7 @@ BETWEEN_ROWS = re.compile(r"[\s,]*")
 DECIMAL_COMMA = re.compile(r"-?\d+(?:,\d+)?")
 LONGEST_HEADER = 1 << 16
 LONGEST_NAME = 80  # characters of a column's name
+MOST_WORDS = 8  # of a column's name; a cell of prose has more
 LARGEST = 256 << 20  # bytes; a larger file takes several times as many while it is parsed
 
 
@@ -326,7 +327,7 @@ def _read_csv(text: str, name: str, note: Callable[[str], None]) -> list[dict]:
     rows: list[dict[str, str]] = []
     try:
         names = lines.fieldnames = [name.strip() for name in lines.fieldnames or ()]
-        if prose := next((name for name in names if len(name) > LONGEST_NAME), None):
+        if prose := next((name for name in names if len(name) > LONGEST_NAME or name.count(" ") >= MOST_WORDS), None):
             raise InputError(f"{name} line 1: no header: {prose[:LONGEST_NAME]!r} is no name of a column; add a line of names")
         if doubled := find_repeated(names):
             raise InputError(f"{name} line 1: the header names {doubled!r} twice; rename one of the columns")

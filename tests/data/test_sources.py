@@ -295,6 +295,7 @@ def test_json_beside_a_dataset_is_about_it_and_not_of_it(tmp_path):
         ("cut.json", '[{"question": "a"}', "cut.json: not JSON .*fetch it again if it is truncated"),
         ("splits.json", '{"train": [{"a": 1}], "test": [{"a": 2}]}', "splits.json: lists of objects under train, test"),
         ("sizes.json", '{"a": [1], "b": [1, 2]}', "sizes.json: expected rows, got an object of a, b"),
+        ("prose.csv", "How many is one and one and one more?,3\n1+1?,2\n", "prose.csv line 1: no header: 'How many"),
         ("headless.csv", f"{'What is 1 + 1? ' * 9},2\n", "headless.csv line 1: no header: 'What is"),
         ("pretty.jsonl", '{\n"question": "a"}\n', "pretty.jsonl line 1: .* not one per line, name the file .json"),
         ("wide.csv", "question,answer\n".encode("utf-16"), "wide.csv is in UTF-16; convert it to UTF-8"),

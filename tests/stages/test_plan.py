@@ -62,6 +62,7 @@ SEQUENTIAL = {"predictors_sampling": "sequential", "gate_min_pass_at_k_over_base
         ({"gate_mode": "strict"}, "'strict' is not one of enforce, audit, off"),
         ({"gate_kk": 3}, "unknown parameter 'gate_kk'; did you mean gate_k"),
         ({"gate_k": "many"}, "gate_k: expected int, got 'many'"),
+        ({"sweep_epochs": 2}, r"sweep_epochs: expected list, got 2; write \[2\]"),
         ({"gate_min_pass_at_k": float("nan")}, "expected a finite number"),
         ({"rl_steps": -1}, "rl_steps: -1 lies outside"),
         ({"race_steps": 400}, "race_steps: 400 must be less than rl_steps, 400"),

@@ -156,18 +156,17 @@ class RowPool:
 
     def note_contrary(self) -> None:
         """Counts the rows of questions that have different reference answers in this pool."""
-        order = np.lexsort((self.get("versions"), self.get("problems")))
-        problems, versions = self.get("problems")[order], self.get("versions")[order]
-        same = problems[1:] == problems[:-1]
-        # Of questions with several versions, which are other answers or only other spacing, one row per version.
-        firsts = np.flatnonzero(np.r_[len(order) > 0, ~same | (versions[1:] != versions[:-1])])
-        several = np.isin(problems[firsts], problems[1:][same & (versions[1:] != versions[:-1])])
+        problems = self.get("problems")
+        # Of questions with several versions, which differ in the answer or only in spacing, one row per version.
+        _, versions = np.unique(self.get("versions"), return_index=True)
+        asked, counts = np.unique(problems[versions], return_counts=True)
+        several = versions[np.isin(problems[versions], asked[counts > 1])]
         known: dict[str, dict] = {}
         contrary = set()
-        for row in self.fetch(order[firsts[several]][:MOST_COMPARED]):
+        for row in self.fetch(several[:MOST_COMPARED]):
             if are_contrary(known.setdefault(row["problem_id"], row), row):
                 contrary.add(int(row["problem_id"], 16))
-        rows = np.flatnonzero(np.isin(self.get("problems"), np.array(list(contrary), np.uint64)))
+        rows = np.flatnonzero(np.isin(problems, np.array(list(contrary), np.uint64)))
         self._count(self.dropped.parts, self.use, CONTRARY, rows)
 
     @property
