@@ -131,8 +131,8 @@ def _map_columns(source: Source, use: str, named: dict[str, str]) -> dict[str, s
         columns = propose(rows, use == "sft", source, named) if named or not source.columns else {}
         if found:
             return columns or named
-        (kind, _), *_ = faults.most_common(1) or [(Misread, 0)]
-        lacks = kind is NoSolution or (kind is Misread and propose(rows, False, source, named))
+        misread = not faults or Misread in faults
+        lacks = NoSolution in faults or (misread and propose(rows, False, source, named))
     return None if lacks and not columns and use == "sft" else columns
 
 

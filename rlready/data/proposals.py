@@ -149,6 +149,7 @@ def _list_tries(
 ) -> Iterator[dict[str, str]]:
     """Yields what columns could be the answer and, if needed, the solution; columns that are not in `texts` are named."""
     if needs_solution:
+        solutions = [s for s in solutions if "step" not in s.casefold() or not any(map(_has_several, texts.get(s, ())))]
         worked = [s for s in solutions if s in USUAL["solution"] or not all(map(_is_bare, texts.get(s, [""])))]
         yield from ({"answer": a, "solution": s} for a in answers for s in worked if a != s)
         yield from ({"solution": s} for s in worked if s not in USUAL["answer"] or all(map(_has_steps, texts.get(s, ()))))
@@ -200,6 +201,11 @@ def _find_only(texts: dict[str, list], is_part: Callable) -> list[str]:
 
 def _has_steps(value: object) -> bool:
     return isinstance(value, str) and (split_answer(value) or (None,))[0] is not None
+
+
+def _has_several(value: object) -> bool:
+    """Returns whether a value is a list of several; of solutions the first is used, of steps it would be the beginning."""
+    return isinstance(value, list) and len(value) > 1
 
 
 def _is_bare(value: object) -> bool:

@@ -173,6 +173,13 @@ def test_paths_of_a_recipe_are_relative_to_it_and_those_of_set_to_the_current_fo
     assert (read["curate_rl_data"], read["curate_evaluation_data"]) == ("gsm8k", "pairs.jsonl")
 
 
+def test_data_without_solutions_may_lack_answers_too(files, tiny_model, monkeypatch, capsys):
+    rows = [{"question": f"What is {n} plus 1?", "answer": str(n + 1) if n % 2 else "N/A"} for n in range(60)]
+    (files / "half.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert init(monkeypatch, "half.jsonl", tiny_model) == 0
+    assert "30 of all 60 rows of half.jsonl left out: no answer" in " ".join(capsys.readouterr().out.split())
+
+
 def test_a_text_that_yaml_reads_as_a_number_is_to_be_quoted(files, monkeypatch, capsys):
     (files / "own.yaml").write_text("parameters: {base_revision: 1234567}")
     assert rlready(monkeypatch, "plan", "--recipe", "own.yaml") == 2

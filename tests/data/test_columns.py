@@ -141,6 +141,12 @@ def test_an_answer_alone_is_no_solution(answer):
     assert propose(make_rows(question=ASKED, answer=answer), True, PLAIN) == {}
 
 
+def test_a_list_of_steps_is_not_read_as_its_first_step():
+    rows = make_rows(question=ASKED, steps=lambda n: [f"Take {n}.", f"Add 3, so {n + 3}."], answer="{a}")
+    assert propose(rows, True, PLAIN) == {}
+    assert propose(rows, True, PLAIN, {"solution": "steps"})["solution"] == "steps"
+
+
 def test_a_named_solution_needs_no_name_that_reminds_of_one():
     rows = make_rows(ask=ASKED, notes=WORKED, gold="{a}")
     assert propose(rows, True, PLAIN, {"solution": "notes"}) == {"question": "ask", "answer": "gold", "solution": "notes"}
