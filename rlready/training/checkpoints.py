@@ -62,7 +62,15 @@ def open_folder(stage: str, identity: list[str], beside: str | Path) -> Iterator
         if last := find_last(folder):
             events.tell(f"resumed from step {_read_step(Path(last))} after an interruption")
         yield folder
-        shutil.rmtree(folder)
+        remove(folder)
+
+
+def remove(folder: Path) -> None:
+    """Removes a folder of checkpoints, renamed first: a kill midway would leave an incomplete checkpoint marked complete."""
+    gone = folder.with_name(f"{folder.name}.gone")
+    shutil.rmtree(gone, ignore_errors=True)  # of an attempt that was killed
+    folder.rename(gone)
+    shutil.rmtree(gone, ignore_errors=True)
 
 
 def identify_data(data: Path, *sets: str) -> list[str]:

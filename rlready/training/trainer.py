@@ -232,7 +232,7 @@ class StopWhereDiverged(TrainerCallback):
             value = (logs or {}).get(name)
             if isinstance(value, float) and not math.isfinite(value):
                 if is_main():
-                    shutil.rmtree(self.folder, ignore_errors=True)
+                    checkpoints.remove(self.folder)
                 raise InputError(
                     f"training diverged: {name} is {value} after step {state.global_step} of {state.max_steps}; lower"
                     f" {LEARNING_RATE[self.stage]}"

@@ -61,6 +61,32 @@ def test_a_killed_run_leaves_its_whole_checkpoints_and_no_lock(tmp_path):
     second.communicate("\n")
 
 
+DIE_WHILE_REMOVING = """
+import os, pathlib, sys
+from rlready.training.checkpoints import keep_last, open_folder
+
+def die(event, arguments):
+    if event == "shutil.rmtree":
+        for weights in pathlib.Path(arguments[0]).rglob("weights"):  # files are removed in any order
+            weights.unlink()
+            os._exit(9)
+
+with open_folder("rl", ["work"], sys.argv[1]) as folder:
+    (folder / "checkpoint-5").mkdir()
+    (folder / "checkpoint-5" / "weights").touch()
+    keep_last(folder, 1.0)
+    sys.addaudithook(die)
+"""
+
+
+def test_a_run_killed_while_it_removes_its_checkpoints_leaves_no_part_of_one_to_resume_from(tmp_path, monkeypatch):
+    monkeypatch.delenv("RLREADY_CHECKPOINTS", raising=False)
+    assert subprocess.run([sys.executable, "-c", DIE_WHILE_REMOVING, str(tmp_path / "model")]).returncode == 9
+    with open_folder("rl", ["work"], tmp_path / "model") as folder:
+        assert not list(folder.iterdir())
+    assert not list((tmp_path / "checkpoints").iterdir())
+
+
 def test_work_that_fails_keeps_its_checkpoints(tmp_path):
     with pytest.raises(ZeroDivisionError), open_folder("sft", ["work"], tmp_path / "model") as folder:
         raise ZeroDivisionError
