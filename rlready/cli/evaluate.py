@@ -52,17 +52,20 @@ def execute(arguments: argparse.Namespace) -> None:
     evaluation, work = plan_evaluation(*given, settings.sampling), arguments.work.resolve()
     out = arguments.output or work / "evaluations" / evaluation.name
     storage.make_private(work, out)
-    try:
-        with ProgressMeter() as meter:
-            results = evaluate(evaluation, out, meter.show)
-    except KeyboardInterrupt:
-        print(f"\nstopped; rerun the same command to resume; the samples so far are in {shorten(out)}", file=sys.stderr)
-        raise
-    print(describe_results(evaluation, results))
-    print_result("samples", out / "samples.parquet")
-    run_locks.choose_store(work)
-    files = [out / "results.json", out / "samples.parquet"]
-    log_evaluation(evaluation.name, evaluation.describe(), list_metrics(results), files)
+    with open(out / ".in-use", "w") as file:
+        if isinstance(run_locks.try_lock(file), BlockingIOError):
+            raise InputError(f"{out}: another process evaluates into this folder; wait until it ends, or give another --output")
+        try:
+            with ProgressMeter() as meter:
+                results = evaluate(evaluation, out, meter.show)
+        except KeyboardInterrupt:
+            print(f"\nstopped; rerun the same command to resume; the samples so far are in {shorten(out)}", file=sys.stderr)
+            raise
+        print(describe_results(evaluation, results))
+        print_result("samples", out / "samples.parquet")
+        run_locks.choose_store(work)
+        files = [out / "results.json", out / "samples.parquet"]
+        log_evaluation(evaluation.name, evaluation.describe(), list_metrics(results), files)
 
 
 class ProgressMeter(AbstractContextManager):

@@ -167,11 +167,13 @@ def _open_folder(evaluation: Evaluation, out: Path) -> None:
         differing = [key for key in ours if key != "model" and ours[key] != theirs.get(key)]
         if differing:
             raise InputError(f"{out}: holds another evaluation (other {', '.join(differing)}); give another --output")
+        (out / PARTS).mkdir(exist_ok=True)
         return
-    if out.exists() and any(out.iterdir()):
+    out.mkdir(parents=True, exist_ok=True)
+    if any(not path.name.startswith(".") for path in out.iterdir()):  # hidden: a lock, or what a killed process left
         raise InputError(f"{out}: is not empty and holds no evaluation; give another --output")
-    (out / PARTS).mkdir(parents=True)
     write_atomically(written, json.dumps(ours, indent=1))
+    (out / PARTS).mkdir()
 
 
 def _open_engine(base: BaseModel, folder: str, sampling: Sampling) -> Engine:

@@ -1,6 +1,7 @@
 """A model on benchmarks: numbers against the stored samples, going on after a kill, intervals, and what is refused."""
 
 import dataclasses
+import fcntl
 import json
 import os
 import random
@@ -189,6 +190,24 @@ def test_no_part_takes_a_minute_and_parts_go_on_where_others_ended(tmp_path, mon
     assert 0 < again.sampled < 90 * 4 and killed.scores == again.scores == whole.scores
     names = [tmp_path / folder / "samples.parquet" for folder in ("whole", "killed")]
     assert names[0].read_bytes() == names[1].read_bytes()
+
+
+@pytest.mark.parametrize("left", [".evaluation.json.x1", "evaluation.json"])
+def test_an_evaluation_killed_while_its_folder_was_made_starts_again(whole, tmp_path, left):
+    folder, _, options = whole
+    written = (folder / "out" / "evaluation.json").read_text()
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / left).write_text(written if left == "evaluation.json" else written[:9])
+    status, _, errors = run(folder, *options, "--output", str(tmp_path / "out"), benchmarks=f"{WORDS},mine")
+    assert status == 0, errors
+
+
+def test_two_processes_do_not_write_one_evaluation(whole):
+    folder, _, options = whole
+    with open(folder / "out" / ".in-use", "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        status, _, errors = run(folder, *options, "--output", str(folder / "out"), benchmarks=f"{WORDS},mine")
+    assert status == 2 and "another process evaluates into this folder" in errors
 
 
 @pytest.mark.parametrize(("problems", "seconds", "size"), [(1, 90, 1), (1, 5, 4), (8, 20, 12), (8, 120, 2), (4, 0.5, 32)])
