@@ -7,24 +7,34 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
-from rlready.errors import InputError, error_context
+from rlready.config import coerce, list_parameters
+from rlready.errors import InputError
 from rlready.escape import show_controls
 from rlready.records.outcome import BEFORE_RL, STAGE_NAMES, ElsewhereRecord, Failure, Outcome
-from rlready.records.serialization import parse_record, to_json, write_atomically
+from rlready.records.serialization import Record, parse_record, to_json, write_atomically
 
+# What to do about a file that is not as rlready wrote it.
+RESTORE = "restore the file if it was changed; a run of another version of rlready is read by that version"
 LONGEST_REASON = 300  # characters
 
 
 @dataclass(frozen=True)
-class SweepResult:
+class SweepResult(Record):
     """Everything known about a sweep."""
 
     outcomes: list[Outcome]  # the candidates, in the order of the plan
     baseline: Outcome | None  # the base model; None if there is none
-    parameters: dict  # the pipeline's, by their flat names
+    parameters: dict[str, Any]  # the pipeline's, by their flat names
     # the run's name, its date, the version and the command, as far as they are known
     origin: dict[str, str] = dataclasses.field(default_factory=dict)
+
+    def find_fault(self) -> str:
+        """Returns how its values contradict each other."""
+        names = [outcome.candidate.candidate_id for outcome in self.outcomes]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        return f"outcomes: {twice} is there twice" if twice else ""
 
     @property
     def trains(self) -> bool:
@@ -57,13 +67,20 @@ def parse_sweep(where: str, text: str | bytes) -> SweepResult:
     """Returns what `read_sweep` reads from the content of a file; errors begin with `where`."""
     try:
         values = json.loads(text)
-        outcomes, parameters = values["outcomes"], values.get("parameters", {})
-        baseline = values["reference"] if "reference" in values else values["baseline"]  # the name until schema 3
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{where}: not the records of a run of this version ({error!r})") from error
-    with error_context(where):
-        base = baseline and parse_record(Outcome, baseline)
-        return SweepResult([parse_record(Outcome, o) for o in outcomes], base, parameters, values.get("origin", {}))
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{where}: not the records of a run ({error}); {RESTORE}") from error
+    if not isinstance(values, dict) or "outcomes" not in values:
+        raise InputError(f"{where}: not the records of a run; {RESTORE}")
+    if "reference" in values:  # the name until schema 3
+        values["baseline"] = values.pop("reference")
+    try:
+        sweep = parse_record(SweepResult, {"parameters": {}} | values)
+        for name, parameter in list_parameters().items():
+            if name in sweep.parameters:
+                coerce(parameter, sweep.parameters[name])
+    except InputError as error:
+        raise InputError(f"{where}: {error}; {RESTORE}") from error
+    return sweep
 
 
 def write_sweep(sweep: SweepResult, path: Path) -> None:

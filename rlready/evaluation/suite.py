@@ -107,7 +107,7 @@ def record_scores(
         **dataclasses.asdict(average(scores)),
         greedy_pass_at_1=sum(s.greedy for s in scores) / len(scores) if greedy else None,
         chance=sum(s.chance for s in scores) / len(scores),
-        benchmarks=[list(entry) for entry in named if entry[0]],
+        benchmarks=[entry for entry in named if entry[0]],
         problems=len(problems),
         samples=samples,
         unknown=sum(s.unknown for s in scores) / len(scores),

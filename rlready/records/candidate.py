@@ -4,6 +4,7 @@ import dataclasses
 from dataclasses import dataclass
 
 from rlready.records.serialization import Record
+from rlready.records.values import Amount, Count
 
 
 @dataclass(frozen=True)
@@ -34,12 +35,12 @@ class Candidate(Record):
     """A candidate for RL: one SFT setting of the sweep, a finished checkpoint, or what a log says of a checkpoint."""
 
     candidate_id: str  # made from the other fields but `attempt`, so the same setting has the same id in every sweep
-    epochs: int  # over the subset; 0 without SFT
+    epochs: Count  # over the subset; 0 without SFT
     subset: str  # random, shortest, longest or mixed; empty for a checkpoint or a log
-    examples: int  # number of SFT examples; 0 for a checkpoint
-    learning_rate: float  # peak, of SFT; 0 for a checkpoint
-    seed: int  # of SFT and RL
-    attempt: int = 1  # another one repeats a failed candidate, whose failure would come from the cache
+    examples: Count  # number of SFT examples; 0 for a checkpoint
+    learning_rate: Amount  # peak, of SFT; 0 for a checkpoint
+    seed: Count  # of SFT and RL
+    attempt: Count = 1  # another one repeats a failed candidate, whose failure would come from the cache
     checkpoint: BaseModel | None = None  # the finished checkpoint
     adapter_base: BaseModel | None = None  # the model that the checkpoint's adapters belong to
     # Whether its loss compares with the others': the user says that its training data is like the SFT data, or that of all logs
@@ -48,7 +49,7 @@ class Candidate(Record):
     log: LogSource | None = None  # what it was measured by, instead of here
     # The numbers of epochs after which its training is a candidate, the last one its length; None: only at its end. Left out of
     # the JSON then, so that the cache keys of separate trainings do not depend on it.
-    kept_epochs: list[int] | None = None
+    kept_epochs: list[Count] | None = None
 
     @property
     def is_base(self) -> bool:

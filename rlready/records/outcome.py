@@ -1,12 +1,12 @@
 """The typed JSON contracts between stages, which never import each other. Unknown is None; shares lie between 0 and 1."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 from rlready.records.candidate import BaseModel as BaseModel
 from rlready.records.candidate import Candidate as Candidate
 from rlready.records.serialization import SCHEMA, Record
+from rlready.records.values import Amount, Count, CurvePoint, Interval, Pair, Share, find_count_fault, find_mean_fault, one_of
 from rlready.records.verdicts import RaceVerdict, Verdict
 
 STAGES = ("plan", "curate", "sft", "predictors", "gate", "race", "rl", "benchmark", "report")
@@ -19,18 +19,18 @@ STAGE_NAMES = {"sft": "SFT", "predictors": "Predictors", "rl": "RL", "benchmark"
 class TimedRecord(Record):
     """What a stage cost."""
 
-    seconds: float | None = None  # wall time
+    seconds: Amount | None = None  # wall time
     device: str = ""  # kind of device
-    devices: int | None = None  # how many
+    devices: Count | None = None  # how many
 
 
 @dataclass(frozen=True)
 class SftRecord(TimedRecord):
     """What SFT did. Losses are in nats per completion token on the held-out examples."""
 
-    trajectory: Sequence[Sequence[float | None]]  # pairs [epoch, held-out loss]; epoch 0 is before training
-    steps: int | None = None  # of the optimizer
-    train_tokens: int | None = None  # completion tokens trained on, over all epochs
+    trajectory: list[Pair]  # pairs [epoch, held-out loss]; epoch 0 is before training
+    steps: Count | None = None  # of the optimizer
+    train_tokens: Count | None = None  # completion tokens trained on, over all epochs
     model_digest: str = ""  # of the weights: RL checks that it gets the model that was measured
 
 
@@ -38,9 +38,9 @@ class SftRecord(TimedRecord):
 class LengthQuarter(Record):
     """The generalization loss, with its interval, on a quarter of the held-out examples by completion length in tokens."""
 
-    loss: float | None
-    shortest: int | None = None
-    longest: int | None = None
+    loss: Amount | None
+    shortest: Count | None = None
+    longest: Count | None = None
     low: float | None = None
     high: float | None = None
 
@@ -49,45 +49,49 @@ class LengthQuarter(Record):
 class FalsePositives(Record):
     """Samples compared with the answer of another problem: how many were judged right, and the rate with its interval."""
 
-    accepted: int
-    checked: int
-    rate: float | None
+    accepted: Count
+    checked: Count
+    rate: Share | None
     low: float | None
     high: float | None
+
+    def find_fault(self) -> str:
+        """Returns how its values contradict each other."""
+        return super().find_fault() or ("more were accepted than checked" if self.accepted > self.checked else "")
 
 
 @dataclass(frozen=True, kw_only=True)
 class SampleStatistics(Record):
     """What the samples show besides Pass@k; all but `verifier_checks` and units in comments are shares."""
 
-    entropy: float | None = None  # nats per token
-    zero_variance: float | None = None  # problems whose samples all have one reward; in records of older versions
-    diversity: float | None = None  # distinct answers over samples, mean over problems
-    mean_tokens: float | None = None  # tokens per sample
-    truncated: float | None = None  # samples that the length limit ended
-    unreadable: float | None = None  # samples without a final answer
-    verifier_disagreement: float | None = None  # of the answers that one check accepts, those that the other refuses
-    verifier_timeouts: float | None = None  # samples whose check took too long
-    verifier_unreadable: float | None = None  # samples whose answer, or reference, the verifier cannot read
-    verifier_unknown: float | None = None  # samples that could not be judged
-    verifier_faulty: float | None = None  # samples on which a plug-in raised, or returned an invalid value
-    verifier_checks: int = 2  # number of checks; with one (words, letters, plug-ins) nothing can disagree
-    verdicts_per_second: float | None = None
+    entropy: Amount | None = None  # nats per token
+    zero_variance: Share | None = None  # problems whose samples all have one reward; in records of older versions
+    diversity: Share | None = None  # distinct answers over samples, mean over problems
+    mean_tokens: Amount | None = None  # tokens per sample
+    truncated: Share | None = None  # samples that the length limit ended
+    unreadable: Share | None = None  # samples without a final answer
+    verifier_disagreement: Share | None = None  # of the answers that one check accepts, those that the other refuses
+    verifier_timeouts: Share | None = None  # samples whose check took too long
+    verifier_unreadable: Share | None = None  # samples whose answer, or reference, the verifier cannot read
+    verifier_unknown: Share | None = None  # samples that could not be judged
+    verifier_faulty: Share | None = None  # samples on which a plug-in raised, or returned an invalid value
+    verifier_checks: Count = 2  # number of checks; with one (words, letters, plug-ins) nothing can disagree
+    verdicts_per_second: Amount | None = None
 
 
 @dataclass(frozen=True)
 class SequenceRecord(Record):
     """What the sequential test found: the fields of `SequentialResult`, its interval, its k and its threshold."""
 
-    k: int | None
+    k: Count | None
     low: float | None
     high: float | None
-    threshold: float | None = None
+    threshold: Share | None = None
     decision: str | None = None
-    trials: int | None = None
-    successes: int | None = None
-    samples: int | None = None
-    outcomes: list[list[int]] = field(default_factory=list)
+    trials: Count | None = None
+    successes: Count | None = None
+    samples: Count | None = None
+    outcomes: list[list[Count]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -96,21 +100,21 @@ class Excerpt(Record):
 
     kind: str  # right, wrong, truncated, unreadable (no answer) or unknown
     problem_id: str
-    sample: int | None  # its number
+    sample: Count | None  # its number
     prompt: str
     completion: str
     answer: str | None  # final answer, if one is found
     gold: str  # reference answer
-    tokens: int | None  # length of the completion
+    tokens: Count | None  # length of the completion
 
 
 @dataclass(frozen=True)
 class KeptSamples(Record):
     """Summary of the samples in a stage's file."""
 
-    rows: int | None = None  # completions, greedy ones included
-    without_text: int | None = None  # of these, beyond the limit `samples_text_mb`, so without text
-    counts: dict[str, int] = field(default_factory=dict)  # samples at temperature 1 by kind, see `classify`
+    rows: Count | None = None  # completions, greedy ones included
+    without_text: Count | None = None  # of these, beyond the limit `samples_text_mb`, so without text
+    counts: dict[str, Count] = field(default_factory=dict)  # samples at temperature 1 by kind, see `classify`
     excerpts: list[Excerpt] = field(default_factory=list)  # the first of each kind
 
 
@@ -121,25 +125,25 @@ class PredictorsRecord(TimedRecord):
     Lists of one entry per problem share their order. Intervals are 95% intervals [low, high] over examples or problems.
     """
 
-    generalization_loss: float | None = None  # nats per completion token on the held-out examples
-    loss_interval: Sequence[float | None] | None = None
+    generalization_loss: Amount | None = None  # nats per completion token on the held-out examples
+    loss_interval: Interval | None = None
     loss_by_length: list[LengthQuarter] = field(default_factory=list)  # the shortest first
     # [summed nats, completion tokens] of each held-out example, by which two losses are paired; None in older records.
-    losses: list[tuple[float, int]] | None = None
+    losses: list[tuple[Amount, Count]] | None = None
     # Digest of the held-out examples in this model's tokens: losses compare only if it is equal. Empty in older records.
     heldout_digest: str = ""
-    heldout_tokens: int | None = None  # completion tokens that the loss is a mean over; 0 if nothing is held out
-    problems: int | None = None
-    samples: int = 0  # per problem (n)
-    correct: list[int] = field(default_factory=list)  # right samples of each problem (c)
-    curve: list[list[float]] = field(default_factory=list)  # pairs [k, Pass@k] for the powers of two and n
-    intervals: dict[str, Sequence[float | None]] = field(default_factory=dict)  # by k
-    corrected: list[list[float]] = field(default_factory=list)  # the curve corrected for false positives
+    heldout_tokens: Count | None = None  # completion tokens that the loss is a mean over; 0 if nothing is held out
+    problems: Count | None = None
+    samples: Count = 0  # per problem (n)
+    correct: list[Count] = field(default_factory=list)  # right samples of each problem (c)
+    curve: list[CurvePoint] = field(default_factory=list)  # pairs [k, Pass@k] for the powers of two and n
+    intervals: dict[str, Interval] = field(default_factory=dict)  # by k
+    corrected: list[CurvePoint] = field(default_factory=list)  # the curve corrected for false positives
     false_positives: FalsePositives | None = None
-    greedy_pass_at_1: float | None = None  # share of problems solved by greedy decoding
+    greedy_pass_at_1: Share | None = None  # share of problems solved by greedy decoding
     by_products: SampleStatistics = field(default_factory=SampleStatistics)
     sequence: SequenceRecord | None = None  # None if n was fixed
-    tokens: int | None = None  # completion tokens sampled
+    tokens: Count | None = None  # completion tokens sampled
     engine: str = ""  # with its precision, e.g. `transformers float32`
     kept: KeptSamples | None = None  # None in older records
     # Number of each problem's group: problems of one template, one source document or near-duplicates. None: each is its own.
@@ -150,16 +154,22 @@ class PredictorsRecord(TimedRecord):
         """Returns Pass@k if the curve has it, else None."""
         return {int(at): value for at, value in self.curve}.get(k)
 
+    def find_fault(self) -> str:
+        """Returns how its values contradict each other."""
+        fault = find_count_fault(self.problems, self.samples, (self.correct or None, self.problem_ids, self.groups))
+        share = [1 / len(self.correct)] * len(self.correct) if self.problem_ids and self.correct else []
+        return fault or find_mean_fault(self.get_pass_at(1), self.correct, self.samples, share)
+
 
 @dataclass(frozen=True)
 class ValidationPoint(Record):
     """The policy at one step of RL, on the validation problems."""
 
-    step: int
-    correct: list[int]  # right samples of each problem
-    pass_at_1: float | None = None  # with its 95% interval over problems
-    interval: Sequence[float | None] | None = None
-    pass_at_k: float | None = None  # of all samples of a problem: k = n
+    step: Count
+    correct: list[Count]  # right samples of each problem
+    pass_at_1: Share | None = None  # with its 95% interval over problems
+    interval: Interval | None = None
+    pass_at_k: Share | None = None  # of all samples of a problem: k = n
     unknown: list[int] = field(default_factory=list)  # samples of each problem not judged, which count as not right
 
 
@@ -168,22 +178,28 @@ class ValidationRecord(TimedRecord):
     """What was measured during RL, the same problems with the same random numbers at every step; its cost is part of RL's."""
 
     points: list[ValidationPoint] = field(default_factory=list)
-    samples: int | None = None  # per problem (n)
-    planned: int | None = None  # steps to validate at: differences hold together for this many comparisons
+    samples: Count | None = None  # per problem (n)
+    planned: Count | None = None  # steps to validate at: differences hold together for this many comparisons
     problem_ids: list[str] = field(default_factory=list)
-    tokens: int | None = None  # completion tokens sampled
+    tokens: Count | None = None  # completion tokens sampled
+
+    def find_fault(self) -> str:
+        """Returns how its values contradict each other."""
+        problems = len(self.problem_ids) or None
+        faults = (find_count_fault(problems, self.samples, [point.correct]) for point in self.points)
+        return next(filter(None, faults), "")
 
 
 @dataclass(frozen=True)
 class RlRecord(TimedRecord):
     """What RL did."""
 
-    rewards: list[list[float | None]]  # pairs [last step, mean reward] of blocks of steps; None if no rollout was judged
-    steps: int | None = None  # of the optimizer
+    rewards: list[Pair]  # pairs [last step, mean reward] of blocks of steps; None if no rollout was judged
+    steps: Count | None = None  # of the optimizer
     # Why it ended early, or taught nothing because no reward told one completion from another; else None.
     stopped: str | None = field(default=None, kw_only=True)
     validation: ValidationRecord | None = field(default=None, kw_only=True)
-    kept_step: int | None = field(default=None, kw_only=True)  # of the model that was handed on; None in older records
+    kept_step: Count | None = field(default=None, kw_only=True)  # of the model that was handed on; None in older records
     kept_why: str = field(default="", kw_only=True)
 
 
@@ -200,31 +216,38 @@ class BenchmarkRecord(TimedRecord):
     records.
     """
 
-    pass_at_1: float | None = None  # share of right samples at temperature 1, mean over problems, then over benchmarks
-    standard_error: float | None = None  # of pass_at_1, clustered by group of problems
-    interval: Sequence[float | None] | None = None  # 95% interval of pass_at_1; not empty even if no sample was right
-    greedy_pass_at_1: float | None = None  # share of problems solved by greedy decoding, mean over benchmarks
-    chance: float | None = None  # Pass@1 of guessing, above 0 for multiple choice
+    pass_at_1: Share | None = None  # share of right samples at temperature 1, mean over problems, then over benchmarks
+    standard_error: Amount | None = None  # of pass_at_1, clustered by group of problems
+    interval: Interval | None = None  # 95% interval of pass_at_1; not empty even if no sample was right
+    greedy_pass_at_1: Share | None = None  # share of problems solved by greedy decoding, mean over benchmarks
+    chance: Share | None = None  # Pass@1 of guessing, above 0 for multiple choice
     # [name, problems, pass_at_1, standard_error, greedy_pass_at_1] of each, if there are several.
-    benchmarks: list = field(default_factory=list)
-    problems: int | None = None
-    samples: int | None = None  # per problem
-    tokens: int | None = None  # completion tokens sampled
+    benchmarks: list[tuple[str, Count, Share | None, Amount | None, Share | None]] = field(default_factory=list)
+    problems: Count | None = None
+    samples: Count | None = None  # per problem
+    tokens: Count | None = None  # completion tokens sampled
     engine: str = ""  # with its precision
-    truncated: float | None = None  # share of the samples at temperature 1 that the length limit ended
-    unreadable: float | None = None  # share of them without a final answer
+    truncated: Share | None = None  # share of the samples at temperature 1 that the length limit ended
+    unreadable: Share | None = None  # share of them without a final answer
     # Share of completions not judged (`share_unknown`), mean over benchmarks; both Pass@1 are too low by that at most.
-    unknown: float | None = None
+    unknown: Share | None = None
     kept: KeptSamples | None = None  # None in older records
     problem_ids: list[str] | None = None
-    correct: list[int] | None = None  # right samples (c of `samples`)
-    greedy_correct: list[int] | None = None  # 1 if solved by greedy decoding, else 0
+    correct: list[Count] | None = None  # right samples (c of `samples`)
+    greedy_correct: list[Count] | None = None  # 1 if solved by greedy decoding, else 0
     groups: list[int] | None = None  # as in PredictorsRecord
 
     def weigh_problems(self) -> list[float]:
         """Returns the weight of each of `problem_ids` in pass_at_1: the same for every benchmark, 1 in all."""
         sizes = [entry[1] for entry in self.benchmarks] or [len(self.problem_ids or ())]
         return [1 / (len(sizes) * size) for size in sizes for _ in range(size)]
+
+    def find_fault(self) -> str:
+        """Returns how its values contradict each other."""
+        weights = self.weigh_problems()
+        lists = (self.correct, self.problem_ids, self.groups, self.greedy_correct, weights or None)
+        fault = find_count_fault(self.problems, self.samples, lists)
+        return fault or find_mean_fault(self.pass_at_1, self.correct or [], self.samples, weights)
 
 
 @dataclass(frozen=True)
@@ -242,22 +265,22 @@ class EffectRecord(Record):
 class ElsewhereRecord(Record):
     """The result of RL in another system, as its owner recorded it; none of it was measured here."""
 
-    pass_at_1: float  # after RL, on the evaluation problems
-    standard_error: float | None = None  # of pass_at_1, over problems
-    device_hours: float | None = None  # cost of RL
+    pass_at_1: Share  # after RL, on the evaluation problems
+    standard_error: Amount | None = None  # of pass_at_1, over problems
+    device_hours: Amount | None = None  # cost of RL
     device: str = ""  # kind of device, named as in the run's own records if it is the same; empty: unknown
     counted: BenchmarkRecord | None = None  # from a log of samples; None if only a score was recorded
-    rewards: list[list[float | None]] = field(default_factory=list)  # as in RlRecord; empty: unknown
+    rewards: list[Pair] = field(default_factory=list)  # as in RlRecord; empty: unknown
 
 
 @dataclass(frozen=True)
 class Failure(Record):
     """Why a candidate has no result: the stage that failed, a one-line reason, and the time and tries that it took."""
 
-    stage: str
+    stage: Annotated[str, one_of(*STAGES)]
     reason: str
-    seconds: float | None = None
-    tries: int = 1
+    seconds: Amount | None = None
+    tries: Count = 1
 
 
 @dataclass(frozen=True)
@@ -280,6 +303,11 @@ class Outcome(Record):
     measurement: str = ""
     elsewhere: ElsewhereRecord | None = None  # result of external RL, unless this run has a benchmark after RL
     schema: int = SCHEMA
+
+    def find_fault(self) -> str:
+        """Returns how its values contradict each other."""
+        name, judged = self.candidate.candidate_id, self.verdict.candidate_id if self.verdict else None
+        return "" if judged in (None, name) else f"the verdict is of {judged}, the candidate is {name}"
 
     @property
     def scored(self) -> BenchmarkRecord:

@@ -1,13 +1,15 @@
 """Records as JSON: written atomically, read whole or not at all."""
 
 import dataclasses
+import functools
 import json
 import math
 import os
+import sys
 import tempfile
 import types
 import typing
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,6 +18,7 @@ from rlready.errors import InputError
 SCHEMA = 3
 READABLE = (2, SCHEMA)  # what 3 added has defaults
 ADDED = ("kept_epochs",)  # fields that are left out if unknown: the JSON that cache keys hold was written before they existed
+LONGEST_SHOWN = 60  # characters of a wrong value in an error
 R = TypeVar("R", bound="Record")
 
 
@@ -26,6 +29,11 @@ class Record:
     def __post_init__(self) -> None:
         for item in dataclasses.fields(self):
             object.__setattr__(self, item.name, _drop_infinite(getattr(self, item.name)))
+
+    def find_fault(self) -> str:
+        """Returns how its values contradict each other, of a record that is read; empty if they do not."""
+        low, high = (getattr(self, name, None) for name in ("low", "high"))
+        return f"low ({low}) lies above high ({high})" if low is not None and high is not None and low > high else ""
 
 
 def _drop_infinite(value: Any) -> Any:
@@ -56,30 +64,78 @@ def from_json(kind: type[R], text: str) -> R:
         raise InputError(f"not a {kind.__name__}: {error}") from error
 
 
-def parse_record(kind: type[R], values: Any) -> R:
-    """Returns the record of parsed JSON; see `from_json`."""
-    fields = {item.name: item for item in dataclasses.fields(kind)}
-    needed = {name for name, item in fields.items() if item.default is item.default_factory is dataclasses.MISSING}
-    if not isinstance(values, dict) or not needed <= values.keys() <= fields.keys():
-        found = sorted(values) if isinstance(values, dict) else type(values).__name__
-        raise InputError(f"not a {kind.__name__} of this version: expected the fields {sorted(fields)}, found {found}")
-    if values.get("schema", SCHEMA) not in READABLE:
-        raise InputError(f"{kind.__name__} has schema {values['schema']}, this version reads {SCHEMA}")
-    declared = typing.get_type_hints(kind)
-    read = {name: _parse(declared[name], value) for name, value in values.items()}
-    return kind(**read | ({"schema": SCHEMA} if "schema" in fields else {}))
+def parse_record(kind: type[R], values: Any, key: str = "") -> R:
+    """Returns the record of parsed JSON, each value checked against its declared type; see `from_json`.
+
+    Errors name the key of the wrong value, which begins with `key`, that of the record.
+    """
+    where, fields = key or kind.__name__, _list_fields(kind)  # type: ignore[arg-type]
+    if not isinstance(values, dict):
+        raise InputError(f"{where}: not a {kind.__name__}: expected an object, found {_show(values)}")
+    if "schema" in fields and values.get("schema", SCHEMA) not in READABLE:
+        raise InputError(f"{where}: has schema {_show(values['schema'])}, this version of rlready reads {SCHEMA}")
+    faults = [f"{_show(name)} is unknown" for name in values if name not in fields]
+    faults += [f"{name!r} is missing" for name, (_, needed) in fields.items() if needed and name not in values]
+    if faults:
+        raise InputError(f"{where}: not a {kind.__name__} of this version of rlready: {', '.join(faults)}")
+    prefix = f"{key}." if key else ""
+    read = {name: _parse(fields[name][0], value, f"{prefix}{name}") for name, value in values.items()}
+    record = kind(**read | ({"schema": SCHEMA} if "schema" in fields else {}))
+    if fault := record.find_fault():
+        raise InputError(f"{where}: {fault}")
+    return record
 
 
-def _parse(declared: Any, value: Any) -> Any:
-    """Returns a field's value, with the record or the list of records that its type declares."""
-    if isinstance(declared, types.UnionType):  # of one type and None
-        return None if value is None else _parse(typing.get_args(declared)[0], value)
-    several = typing.get_origin(declared) is list
-    kind = typing.get_args(declared)[0] if several else declared
-    if not (isinstance(kind, type) and issubclass(kind, Record)):
-        return value
-    # Older versions wrote an empty object for what was missing.
-    return [parse_record(kind, item) for item in value or []] if several else parse_record(kind, value or {})
+@functools.cache
+def _list_fields(kind: Any) -> dict[str, tuple[Any, bool]]:
+    """Returns the declared type of each field, and whether it has no default."""
+    declared, fields = typing.get_type_hints(kind, include_extras=True), dataclasses.fields(kind)
+    return {item.name: (declared[item.name], item.default is item.default_factory is dataclasses.MISSING) for item in fields}
+
+
+def _parse(declared: Any, value: Any, key: str) -> Any:
+    """Returns a value of the declared type; raises InputError, which begins with `key`, if it is of another."""
+    kind, inner = typing.get_origin(declared) or declared, typing.get_args(declared)
+    if kind in (types.UnionType, typing.Union):  # of one type and None
+        return None if value is None else _parse(inner[0], value, key)
+    if kind is typing.Annotated:
+        parsed = _parse(inner[0], value, key)
+        _check(inner[1].holds(parsed), inner[1].expected, value, key)
+        return parsed
+    if isinstance(kind, type) and issubclass(kind, Record):
+        return parse_record(kind, value, key)
+    if kind is tuple:
+        _check(isinstance(value, list) and len(value) == len(inner), f"a list of {len(inner)}", value, key)
+        return [_parse(one, item, f"{key}[{place}]") for place, (one, item) in enumerate(zip(inner, value, strict=True))]
+    if kind in (list, Sequence):
+        _check(isinstance(value, list), "a list", value, key)
+        return [_parse(inner[0], item, f"{key}[{place}]") for place, item in enumerate(value)] if inner else value
+    if kind is dict:
+        _check(isinstance(value, dict), "an object", value, key)
+        return {name: _parse(inner[1], item, f"{key}.{name}") for name, item in value.items()} if inner else value
+    if kind is not Any:
+        expected, holds = PLAIN[kind]
+        _check(holds(value), expected, value, key)
+    return value
+
+
+# A bool is no number, although Python counts it as an int, and what does not fit into 64 bits is no count.
+PLAIN: dict[type, tuple[str, Callable[[Any], bool]]] = {
+    str: ("a text", lambda value: isinstance(value, str)),
+    bool: ("true or false", lambda value: isinstance(value, bool)),
+    int: ("a whole number", lambda value: type(value) is int and abs(value) < 2**64),
+    float: ("a finite number", lambda value: type(value) in (int, float) and abs(value) <= sys.float_info.max),
+}
+
+
+def _check(holds: bool, expected: str, value: Any, key: str) -> None:
+    if not holds:
+        raise InputError(f"{key}: expected {expected}, found {_show(value)}")
+
+
+def _show(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}…"
 
 
 def identify_work(candidate: Any) -> str:
@@ -98,7 +154,7 @@ def read_records(kind: type[R], path: str | Path) -> list[R]:
     try:
         values = json.loads(Path(path).read_text())
         return [parse_record(kind, value) for value in (values if isinstance(values, list) else [values])]
-    except (OSError, json.JSONDecodeError, InputError) as error:
+    except (OSError, ValueError, RecursionError) as error:  # not there, not UTF-8, not JSON or not the record
         raise InputError(f"{path}: {error}") from error
 
 

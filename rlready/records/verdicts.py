@@ -1,8 +1,10 @@
 """Verdicts of the gate, and the figures that they rest on."""
 
 from dataclasses import dataclass, field
+from typing import Annotated
 
 from rlready.records.serialization import Record
+from rlready.records.values import Amount, Count, Share, one_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -12,22 +14,22 @@ class GateNumbers(Record):
     Coverage kept of a candidate without SFT is what the base model keeps of itself.
     """
 
-    k: int | None = None
-    pass_at_1: float | None = None
-    pass_at_k: float | None = None
-    pass_at_k_low: float | None = None
-    pass_at_k_high: float | None = None
-    base_pass_at_k: float | None = None
+    k: Count | None = None
+    pass_at_1: Share | None = None
+    pass_at_k: Share | None = None
+    pass_at_k_low: Share | None = None
+    pass_at_k_high: Share | None = None
+    base_pass_at_k: Share | None = None
     pass_at_k_over_base: float | None = None
-    generalization_loss: float | None = None
+    generalization_loss: Amount | None = None
     loss_rise: float | None = None
-    verifier_disagreement: float | None = None
-    verifier_unknown: float | None = None
-    rank: int | None = None
-    ranked: int | None = None
-    coverage_kept: float | None = None
-    coverage_kept_low: float | None = None
-    coverage_kept_high: float | None = None
+    verifier_disagreement: Share | None = None
+    verifier_unknown: Share | None = None
+    rank: Count | None = None
+    ranked: Count | None = None
+    coverage_kept: Share | None = None
+    coverage_kept_low: Share | None = None
+    coverage_kept_high: Share | None = None
 
 
 @dataclass(frozen=True)
@@ -37,10 +39,10 @@ class Forecast(Record):
     predicted: float | None = None
     low: float | None = None
     high: float | None = None
-    points: int | None = None  # finished runs that it rests on
+    points: Count | None = None  # finished runs that it rests on
     predictor: str = ""
     reason: str = ""
-    elsewhere: int | None = None  # of the points, those with external results
+    elsewhere: Count | None = None  # of the points, those with external results
     tried: list = field(default_factory=list)  # second predictors, in records of older versions
 
     @property
@@ -53,8 +55,8 @@ class Forecast(Record):
 class Standing(Record):
     """A candidate's rank by the gate's predictor, and its lead over the next candidate."""
 
-    place: int  # from 1
-    ranked: int  # number of candidates with a place
+    place: Count  # from 1
+    ranked: Count  # number of candidates with a place
     ahead_of: str = ""  # candidate at the next place; empty for the last
     lead: float | None = None  # over that candidate, with its 95% interval over the problems that both were measured on
     low: float | None = None
@@ -72,14 +74,14 @@ class RaceVerdict(Record):
 
     goes_on: bool  # whether RL goes on after the race
     reason: str  # one line
-    step: int | None = None  # of the validation that it rests on; smaller than the race's if RL ended earlier
-    place: int | None = None  # by Pass@1 in validation, from 1
-    raced: int | None = None  # number of candidates with a place
+    step: Count | None = None  # of the validation that it rests on; smaller than the race's if RL ended earlier
+    place: Count | None = None  # by Pass@1 in validation, from 1
+    raced: Count | None = None  # number of candidates with a place
     lead: float | None = None  # over the best one, so 0 or negative; its interval holds for all candidates together
     low: float | None = None
     high: float | None = None
     audited: bool = False  # goes on although it was dropped
-    propensity: float | None = None  # probability with which a candidate with this result goes on
+    propensity: Share | None = None  # probability with which a candidate with this result goes on
     drawn_by: str | None = None  # id of the run that drew the audit
     forecast: Forecast = field(default_factory=Forecast)  # of the result of RL, from the validation at the race
 
@@ -89,11 +91,11 @@ class Verdict(Record):
     """What the gate decided, and why."""
 
     candidate_id: str
-    decision: str  # approved, rejected or undecided
+    decision: Annotated[str, one_of("approved", "rejected", "undecided")]
     proceed: bool  # whether RL runs; differs from approved in the modes audit and off, and for the audited
     reason: str  # one line
-    mode: str = "enforce"  # enforce, audit or off
-    propensity: float | None = None  # probability with which RL runs for a candidate with this decision
+    mode: Annotated[str, one_of("enforce", "audit", "off")] = "enforce"
+    propensity: Share | None = None  # probability with which RL runs for a candidate with this decision
     audited: bool = False  # RL runs although the candidate was not approved
     numbers: GateNumbers = field(default_factory=GateNumbers)
     forecast: Forecast = field(default_factory=Forecast)

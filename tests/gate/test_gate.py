@@ -89,6 +89,14 @@ def test_verdict(case):
     assert decide_one(from_json(Outcome, to_json(outcome)), base, settings) == verdict
 
 
+def test_a_count_above_n_is_undecided_and_does_not_cross_to_the_next_stage():
+    outcome = make_outcome([9])
+    verdict = decide_one(outcome, make_outcome(), LENIENT)
+    assert verdict.decision == "undecided" and "Pass@2 missing" in verdict.reason
+    with pytest.raises(InputError, match="predictors: 9 right samples of 4 are impossible"):
+        from_json(Outcome, to_json(outcome))
+
+
 def test_the_base_model_as_a_candidate_forgot_nothing_and_its_coverage_is_not_compared():
     base = make_measured("no-sft-s0", 0)
     settings = dataclasses.replace(LENIENT, min_coverage_kept=1.0)

@@ -143,7 +143,7 @@ def describe_benchmarks(rows: list[Row], base: Row) -> list[Section]:
         return []
     table = [["Candidate", "Mean", *names]]
     for label, row in name_rows([row for row in rows if row.benchmark.benchmarks], base, BASE_NAME):
-        scored = {name: _show_benchmark(*figures) for name, *figures in row.benchmark.benchmarks}
+        scored = {entry[0]: _show_benchmark(*entry[1:]) for entry in row.benchmark.benchmarks}
         table.append([label, show_score(row), *(scored.get(name, MISSING) for name in names)])
     return [Section("By benchmark", [BENCHMARKS_TEXT], table)]
 

@@ -55,7 +55,7 @@ def train(candidate: Candidate, base: BaseModel, settings: SimpleNamespace, data
         if not is_main():
             return None
         write_pointer(out, base)
-        trajectory = [[0, measure(load_model(base))]] if heldout else []
+        trajectory: list[list[float | None]] = [[0, measure(load_model(base))]] if heldout else []
         return SftRecord(trajectory, 0, 0, base.digest, seconds=time.time() - begun, **describe_device())
 
     rank, path = f"rank_{candidate.subset}", data / "sft.parquet"
