@@ -76,8 +76,12 @@ def parse_sweep(where: str, text: str | bytes) -> SweepResult:
     try:
         sweep = parse_record(SweepResult, {"parameters": {}} | values)
         for name, parameter in list_parameters().items():
-            if name in sweep.parameters:
-                coerce(parameter, sweep.parameters[name])
+            if name not in sweep.parameters:
+                continue
+            # Only the type and the choices: bounds change between versions.
+            value = coerce(parameter, sweep.parameters[name])
+            if parameter.choices and (fault := parameter.find_fault(value)):
+                raise InputError(fault)
     except InputError as error:
         raise InputError(f"{where}: {error}; {RESTORE}") from error
     return sweep

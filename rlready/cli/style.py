@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TextIO
 
 from rlready.errors import InputError
+from rlready.escape import show_controls
 from rlready.runtime.events import show_clock
 
 
@@ -16,14 +17,14 @@ def print_progress(begun: float, line: str, file: TextIO | None = None) -> None:
 
 
 def print_result(label: str, value: str | Path) -> None:
-    """Prints a labelled line, a path as `shorten` shows it."""
-    print(f"{label:<11} {shorten(value) if isinstance(value, Path) else value}", flush=True)
+    """Prints a labelled line, a path as `shorten` shows it, safe for a terminal: the value may be of another's file."""
+    print(f"{label:<11} {show_controls(shorten(value) if isinstance(value, Path) else value)}", flush=True)
 
 
 def print_error(error: InputError | str) -> None:
     """Prints the lines of an error or a warning to standard error."""
     for line in str(error).splitlines():
-        print(f"rlready: {line}", file=sys.stderr)
+        print(f"rlready: {show_controls(line)}", file=sys.stderr)
 
 
 def print_table(columns: Iterable[str], rows: Iterable[Sequence[str]], width: int, left: Collection[str] = ()) -> None:
@@ -36,7 +37,7 @@ def print_table(columns: Iterable[str], rows: Iterable[Sequence[str]], width: in
     for name in columns:
         table.add_column(name, justify="left" if name in left else "right", no_wrap=True)
     for cells in rows:
-        table.add_row(*map(Text, cells))
+        table.add_row(*(Text(show_controls(cell)) for cell in cells))
     Console(width=max(Console().width, width)).print(table)
 
 

@@ -1,12 +1,13 @@
 """The typed JSON contracts between stages, which never import each other. Unknown is None; shares lie between 0 and 1."""
 
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Annotated
 
+from rlready.records import values
 from rlready.records.candidate import BaseModel as BaseModel
 from rlready.records.candidate import Candidate as Candidate
 from rlready.records.serialization import SCHEMA, Record
-from rlready.records.values import Amount, Count, CurvePoint, Interval, Pair, Share, find_count_fault, find_mean_fault, one_of
+from rlready.records.values import Amount, Count, CurvePoint, Interval, Links, Pair, Share, ShareInterval, Solved
 from rlready.records.verdicts import RaceVerdict, Verdict
 
 STAGES = ("plan", "curate", "sft", "predictors", "gate", "race", "rl", "benchmark", "report")
@@ -137,7 +138,7 @@ class PredictorsRecord(TimedRecord):
     samples: Count = 0  # per problem (n)
     correct: list[Count] = field(default_factory=list)  # right samples of each problem (c)
     curve: list[CurvePoint] = field(default_factory=list)  # pairs [k, Pass@k] for the powers of two and n
-    intervals: dict[str, Interval] = field(default_factory=dict)  # by k
+    intervals: dict[str, ShareInterval] = field(default_factory=dict)  # by k
     corrected: list[CurvePoint] = field(default_factory=list)  # the curve corrected for false positives
     false_positives: FalsePositives | None = None
     greedy_pass_at_1: Share | None = None  # share of problems solved by greedy decoding
@@ -156,9 +157,8 @@ class PredictorsRecord(TimedRecord):
 
     def find_fault(self) -> str:
         """Returns how its values contradict each other."""
-        fault = find_count_fault(self.problems, self.samples, (self.correct or None, self.problem_ids, self.groups))
-        share = [1 / len(self.correct)] * len(self.correct) if self.problem_ids and self.correct else []
-        return fault or find_mean_fault(self.get_pass_at(1), self.correct, self.samples, share)
+        fault = values.find_count_fault(self.problems, self.samples, (self.correct or None, self.problem_ids, self.groups))
+        return fault or values.find_mean_fault(self.get_pass_at(1), self.correct if self.problem_ids else None, self.samples)
 
 
 @dataclass(frozen=True)
@@ -168,9 +168,9 @@ class ValidationPoint(Record):
     step: Count
     correct: list[Count]  # right samples of each problem
     pass_at_1: Share | None = None  # with its 95% interval over problems
-    interval: Interval | None = None
+    interval: ShareInterval | None = None
     pass_at_k: Share | None = None  # of all samples of a problem: k = n
-    unknown: list[int] = field(default_factory=list)  # samples of each problem not judged, which count as not right
+    unknown: list[Count] = field(default_factory=list)  # samples of each problem not judged, which count as not right
 
 
 @dataclass(frozen=True)
@@ -186,8 +186,11 @@ class ValidationRecord(TimedRecord):
     def find_fault(self) -> str:
         """Returns how its values contradict each other."""
         problems = len(self.problem_ids) or None
-        faults = (find_count_fault(problems, self.samples, [point.correct]) for point in self.points)
-        return next(filter(None, faults), "")
+        for point in self.points:
+            fault = values.find_count_fault(problems, self.samples, (point.correct, point.unknown or None))
+            if fault := fault or values.find_mean_fault(point.pass_at_1, point.correct, self.samples):
+                return f"at step {point.step}, {fault}"
+        return ""
 
 
 @dataclass(frozen=True)
@@ -217,8 +220,8 @@ class BenchmarkRecord(TimedRecord):
     """
 
     pass_at_1: Share | None = None  # share of right samples at temperature 1, mean over problems, then over benchmarks
-    standard_error: Amount | None = None  # of pass_at_1, clustered by group of problems
-    interval: Interval | None = None  # 95% interval of pass_at_1; not empty even if no sample was right
+    standard_error: Share | None = None  # of pass_at_1, clustered by group of problems
+    interval: ShareInterval | None = None  # 95% interval of pass_at_1; not empty even if no sample was right
     greedy_pass_at_1: Share | None = None  # share of problems solved by greedy decoding, mean over benchmarks
     chance: Share | None = None  # Pass@1 of guessing, above 0 for multiple choice
     # [name, problems, pass_at_1, standard_error, greedy_pass_at_1] of each, if there are several.
@@ -234,7 +237,7 @@ class BenchmarkRecord(TimedRecord):
     kept: KeptSamples | None = None  # None in older records
     problem_ids: list[str] | None = None
     correct: list[Count] | None = None  # right samples (c of `samples`)
-    greedy_correct: list[Count] | None = None  # 1 if solved by greedy decoding, else 0
+    greedy_correct: list[Solved] | None = None  # 1 if solved by greedy decoding, else 0
     groups: list[int] | None = None  # as in PredictorsRecord
 
     def weigh_problems(self) -> list[float]:
@@ -244,10 +247,10 @@ class BenchmarkRecord(TimedRecord):
 
     def find_fault(self) -> str:
         """Returns how its values contradict each other."""
-        weights = self.weigh_problems()
-        lists = (self.correct, self.problem_ids, self.groups, self.greedy_correct, weights or None)
-        fault = find_count_fault(self.problems, self.samples, lists)
-        return fault or find_mean_fault(self.pass_at_1, self.correct or [], self.samples, weights)
+        weights = self.weigh_problems() or None
+        lists = (self.correct, self.problem_ids, self.groups, self.greedy_correct, weights)
+        fault = values.find_count_fault(self.problems, self.samples, lists)
+        return fault or values.find_mean_fault(self.pass_at_1, self.correct, self.samples, weights)
 
 
 @dataclass(frozen=True)
@@ -266,7 +269,7 @@ class ElsewhereRecord(Record):
     """The result of RL in another system, as its owner recorded it; none of it was measured here."""
 
     pass_at_1: Share  # after RL, on the evaluation problems
-    standard_error: Amount | None = None  # of pass_at_1, over problems
+    standard_error: Share | None = None  # of pass_at_1, over problems
     device_hours: Amount | None = None  # cost of RL
     device: str = ""  # kind of device, named as in the run's own records if it is the same; empty: unknown
     counted: BenchmarkRecord | None = None  # from a log of samples; None if only a score was recorded
@@ -277,7 +280,7 @@ class ElsewhereRecord(Record):
 class Failure(Record):
     """Why a candidate has no result: the stage that failed, a one-line reason, and the time and tries that it took."""
 
-    stage: Annotated[str, one_of(*STAGES)]
+    stage: Annotated[str, values.one_of(*STAGES)]
     reason: str
     seconds: Amount | None = None
     tries: Count = 1
@@ -297,7 +300,7 @@ class Outcome(Record):
     effect: EffectRecord | None = None  # of RL; None in older records
     failure: Failure | None = None
     # Provenance: base_model, data, sft_model, rl_model, experiment; location of predictors_samples and benchmark_samples.
-    links: dict[str, Any] = field(default_factory=dict)
+    links: Links = field(default_factory=dict)
     # Digest of what the predictors were measured with, the engine that `auto` chose included; only outcomes with an equal one
     # can be compared, because engines draw other samples, in other precision.
     measurement: str = ""

@@ -67,6 +67,11 @@ class Standing(Record):
         """Whether the order of the two is unlikely to be chance."""
         return self.low is not None and self.low > 0
 
+    def find_fault(self) -> str:
+        """Returns how its values contradict each other."""
+        missing = len({value is None for value in (self.lead, self.low, self.high)}) > 1
+        return "of its lead and interval only a part is known" if missing else super().find_fault()
+
 
 @dataclass(frozen=True)
 class RaceVerdict(Record):

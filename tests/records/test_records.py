@@ -74,7 +74,7 @@ WRONG = {
     "curve[0]": [([1], "k and Pass@k"), ([1, 2.0], "k and Pass@k"), ([0, 0.5], "k and Pass@k")],
     "losses[0]": [([1.5], "a list of 2"), (1, "a list of 2")],
     "losses[0][0]": [(float("nan"), "a finite number"), (float("inf"), "a finite number"), (-1.0, "0 or more")],
-    "intervals.1": [([0.5, 0.1], "the lower one first"), ([0.5], "two numbers"), ([0, 1, 2], "two numbers")],
+    "intervals.1": [([0.5, 0.1], "the lower one first"), ([0.5], "two numbers"), ([0, 0.5, 1], "two numbers")],
     "by_products.truncated": [(1.2, "between 0 and 1"), ("0.1", "a finite number"), (False, "a finite number")],
     "problem_ids[1]": [(7, "a text"), (None, "a text")],
     "by_products": [(None, "an object"), ([], "an object")],

@@ -182,7 +182,8 @@ def _describe_base(rows: list[Row], base: Row) -> list[str]:
 def describe_origin(sweep: SweepResult, rows: list[Row], base: Row, k: int | None) -> list[tuple[str, str]]:
     """Returns what was run, as pairs (label, text); what is not known is left out."""
     given, origin = sweep.parameters, sweep.origin
-    run = ", ".join(filter(None, (origin.get("run"), origin.get("date"), f"rlready {origin['version']}" if origin else "")))
+    version = f"rlready {origin['version']}" if "version" in origin else ""
+    run = ", ".join(filter(None, (origin.get("run"), origin.get("date"), version)))
     steps = given.get("rl_steps")
     trained = "no RL" if not sweep.trains else "" if steps is None else f"{count(steps, 'RL step')}"
     every = (*rows, base)
