@@ -104,13 +104,14 @@ def _describe_gate_audit(rows: list[Row]) -> str:
             which, why = "candidate not approved", ": the race dropped some of those audited"
         elif any(row.verdict.audited and row.lost for row in rows):
             which, why = "candidate not approved", ": RL or its benchmark failed for those audited"
-        return f"Whether a {which} would have ended best is unknown{why}."
+        ended = "ended best" if list_scores(rows) else "gained from RL"
+        return f"Whether a {which} would have {ended} is unknown{why}."
     whole = audit.rejected + audit.failed
     which = f"the {audit.called} candidate" if whole == 1 else f"{audit.observed} of the {whole} {audit.called} candidates"
     failed = f" ({audit.failed} more failed)" if audit.failed else ""
     said = f"RL ran for {which} anyway{failed}; {_count_better(audit.false, audit.observed)} the best approved one."
     if unseen := audit.rejected - audit.observed:
-        said += f" The other {unseen} {'was' if unseen == 1 else 'were'} not run."
+        said += " The other one was not run." if unseen == 1 else f" The other {unseen} were not run."
     return said
 
 

@@ -134,7 +134,7 @@ def test_what_the_gate_avoided_is_one_sentence():
     half = [*map(enforce, ROWS[:3]), ROWS[3]]
     said = "RL ran for 1 of the 2 rejected candidates anyway; it did not beat the best approved one."
     assert said in weigh_gate(half, BASE).said
-    assert weigh_gate(half, BASE).said.endswith("The other 1 was not run.")
+    assert weigh_gate(half, BASE).said.endswith("The other one was not run.")
     assert "a net saving of about" in weigh_gate(half, BASE).said and weigh_gate(half, BASE).regret is None
 
 
@@ -189,8 +189,8 @@ def test_what_failed_in_rl_was_judged_and_counts_on_neither_side_of_the_cost():
     assert weigh_gate([elsewhere, refused], BASE).said.startswith("The gate approved 1 of 2 candidates")
     audited = make_row(4, *SWEEP[3], rl=None, benchmark=None, failure=failure)
     assert weigh_gate([*map(enforce, ROWS[:3]), ROWS[3], audited], BASE).said.endswith(
-        "RL ran for 1 of the 3 rejected candidates anyway (1 more failed); it did not beat the best approved one. The other 1"
-        " was not run."
+        "RL ran for 1 of the 3 rejected candidates anyway (1 more failed); it did not beat the best approved one. The other"
+        " one was not run."
     )
 
 

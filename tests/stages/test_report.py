@@ -358,6 +358,16 @@ def test_balance_is_what_was_avoided_minus_what_was_spent(report):
     assert "Net: -54 device-seconds; the gate cost more than it saved." in report(cheap).markdown
 
 
+def test_no_saving_is_claimed_where_none_was_approved(report):
+    page = report(make_audited([], [(0.5, 0.5), (None, 0.5)]))
+    assert "Net saving: none: no candidate was approved" in page.markdown
+    assert "saved more than" not in page.markdown and "no saving, because no candidate was approved." in page.markdown
+    alone = report(make_audited([], [(None, 0.5)])).markdown
+    assert "Whether a candidate without RL would have gained from RL is unknown" in alone
+    one = report(make_audited([0.4], [(0.5, 0.5), (None, 0.5)])).markdown
+    assert "RL ran for 1 of them, drawn at random; its result is weighted" in one and "The other one was not run." in one
+
+
 def test_where_all_got_rl_the_audit_paid_for_it_or_nothing_was_avoided(report):
     outcomes = make_audited([0.4], [(0.3, 1.0), (0.2, 1.0)])
     text = report([change(o, "verdict", mode="audit") for o in outcomes]).markdown

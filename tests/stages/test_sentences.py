@@ -172,9 +172,11 @@ PATTERNS = {  # a sentence, and what must be true of its groups
         and not any(r.sent and not r.outrun for r in f.finished),
     r"Whether a dropped candidate would have ended best is unknown without an audit \(race_audit_fraction\)\.":
         lambda f: f.outrun and all(r.dropped for r in f.outrun),
-    r"Whether a candidate not approved would have ended best is unknown: RL or its benchmark failed for those audited\.":
+    r"Whether a candidate not approved would have (?:ended best|gained from RL) is unknown:"
+    r" RL or its benchmark failed for those audited\.":
         lambda f: any(r.verdict.audited for r in f.failed) and not any(r.verdict.audited for r in f.finished),
-    r"Whether a candidate not approved would have ended best is unknown: the race dropped some of those audited\.":
+    r"Whether a candidate not approved would have (?:ended best|gained from RL) is unknown:"
+    r" the race dropped some of those audited\.":
         lambda f: any(r.verdict.audited and r.dropped for r in f.unsent),
     r"The gate approved (\d+) of (\d+) candidates?, with an unknown net saving: (.*?)\.(?= |$)":
         lambda f, taken, total, why: is_share(f, taken, total) and is_unknown(f, why),
@@ -193,8 +195,9 @@ PATTERNS = {  # a sentence, and what must be true of its groups
     r"RL ran for (\d+) of them anyway\.":
         lambda f, ran: int(ran) == sum(r.score is not None for r in f.untold) > 0 and len(f.judged) > 1,
     r"RL ran for it anyway\.": lambda f: len(f.judged) == 1 and f.untold[0].score is not None,
-    r"Whether a candidate without RL would have ended best is unknown without an audit [^.]*\.":
-        lambda f: any(r.score is None for r in f.judged) and not any(r.dropped for r in f.unsent),
+    r"Whether a candidate without RL would have (ended best|gained from RL) is unknown without an audit [^.]*\.":
+        lambda f, ended: any(r.score is None for r in f.judged) and not any(r.dropped for r in f.unsent)
+        and (ended == "ended best") == bool(f.finished),
     r"RL ran for (\d+) of the (\d+) (?:rejected|not approved) candidates anyway(?: \((\d+) more failed\))?;"
     r" (none|it did not|it|\d+)(?: of them)? beat the best approved one\.":
         lambda f, ran, rejected, lost, beat: (audit := audit_rejections(f.rows)) and audit.observed == int(ran)
@@ -203,7 +206,8 @@ PATTERNS = {  # a sentence, and what must be true of its groups
     r"RL ran for the (?:rejected|not approved) candidate anyway; it (beat|did not beat) the best approved one\.":
         lambda f, beat: (audit := audit_rejections(f.rows)) and audit.observed == audit.rejected == 1
         and (beat == "beat") == (audit.false == 1),
-    r"The other (\d+) (?:was|were) not run\.": lambda f, unseen: int(unseen) <= sum(r.score is None for r in f.refused),
+    r"The other (?:one was|(\d+) were) not run\.":
+        lambda f, unseen: int(unseen or 1) <= sum(r.score is None for r in f.refused) and unseen != "1",
     # The audit
     r"The gate was off, so there are no rejections to check\.": lambda f: any(r.verdict.mode == "off" for r in f.rows),
     r"The gate rejected none, so there are no rejections to check\.": lambda f: not any(is_refused(r) for r in f.measured),
@@ -223,8 +227,9 @@ PATTERNS = {  # a sentence, and what must be true of its groups
         lambda f, theirs, n, above: int(theirs) == sum(bool(r.elsewhere) for r in list_refused(f)) < int(n),
     r"(\d+) candidates? (?:rejected|not approved)\.": lambda f, n: int(n) == len(list_refused(f)),
     r"RL ran for (?:all of them|it), so nothing is extrapolated\.": lambda f: all(r.score is not None for r in list_refused(f)),
-    r"RL ran for (\d+) of them, drawn at random; their results are weighted by inverse propensity\.":
-        lambda f, n: int(n) == sum(r.score is not None and not r.elsewhere for r in list_refused(f)),
+    r"RL ran for (\d+) of them, drawn at random; (its result is|their results are) weighted by inverse propensity\.":
+        lambda f, n, whose: (n == "1") == (whose == "its result is")
+        and int(n) == sum(r.score is not None and not r.elsewhere for r in list_refused(f)),
     r"External: (\d+) results?(?:, chosen and not drawn, so not extrapolated)?\.":
         lambda f, n: int(n) == sum(bool(r.elsewhere) for r in list_refused(f)),
     rf"False rejections \(ended above the best approved candidate, (\w+), {FIGURE}\): (\d+) of (\d+) observed[^.]*\."
@@ -267,7 +272,9 @@ PATTERNS = {  # a sentence, and what must be true of its groups
         and (who == "They") == (name_judge(f) == "gate and race"),
     rf"Net(?:, excluding the audit)?: \+{NUMBER} device-seconds; (the gate|the race|gate and race) saved more than"
     r" (?:it|they) cost\.":
-        lambda f, who: who == name_judge(f) and (f.refused or f.outrun),
+        lambda f, who: who == name_judge(f) and (f.refused or f.outrun) and any(r.sent for r in f.rows),
+    rf"Net(?:, excluding the audit)?: [-+]{NUMBER} device-seconds; no saving, because no candidate was approved\.":
+        lambda f: not any(r.sent for r in f.rows),
     rf"Net(?:, excluding the audit)?: ([-+]{NUMBER}) device-seconds; (the gate|the race|gate and race) cost more than"
     r" (?:it|they) saved\.":
         lambda f, net, who: who == name_judge(f) and (net.startswith("-") or float(net) == 0),

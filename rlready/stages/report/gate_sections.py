@@ -68,7 +68,8 @@ def describe_audit(rows: list[Row]) -> Section:
         else f" (95% interval {interval[0]:.{digits}f} to {interval[1]:.{digits}f})"
         for interval, digits in ((audit.rate_interval, 2), (audit.regret_interval, 3))
     )
-    drawn = f"RL ran for {audit.drawn} of them, drawn at random; their results are weighted by inverse propensity."
+    results = "its result is" if audit.drawn == 1 else "their results are"
+    drawn = f"RL ran for {audit.drawn} of them, drawn at random; {results} weighted by inverse propensity."
     if everyone := audit.observed == audit.rejected:
         drawn = f"RL ran for {'it' if audit.rejected == 1 else 'all of them'}, so nothing is extrapolated."
     if audit.chosen:
@@ -144,4 +145,6 @@ def _describe_balance(rows: list[Row], base: Row) -> list[str]:
     if not found.skipped and not found.refused:
         said.append(f"{pronoun.capitalize()} kept no candidate from RL, so nothing was saved.")
     verdict = f"{who} saved more than {pronoun} cost" if found.net > 0 else f"{who} cost more than {pronoun} saved"
+    if not any(row.sent for row in rows):
+        verdict = "no saving, because no candidate was approved"
     return [" ".join([*said, f"{net}: {found.net:+,.0f} device-seconds; {verdict}."])]
