@@ -33,6 +33,8 @@ from rlready.training import checkpoints, epochs, processes, train_job
 
 SOCKET = "RLREADY_WARM_WORKER"  # where worker.py serves; a run starts one of its own unless this is set
 
+INPUTS = ("data", "before", "measured", "baseline", "results", "probed", "probe", "model")
+OUTPUTS = (("curate", "data"), ("sft", "model"))  # inputs of all stages but the one that makes them
 # The argument that names the folder that a stage writes beside its outcome.
 FOLDERS = {"sft": "model", "predictors": "samples", "rl": "trained", "benchmark": "samples"}
 
@@ -44,6 +46,9 @@ def launch(stage: str, **arguments) -> Any:
     failure is written to the path `outcome`, and later stages pass it on. If any other stage fails, or one of the base model,
     with which all candidates are compared, SystemExit is raised with the reason in marked lines.
     """
+    if missing := _find_missing(stage, arguments):
+        gone = "does not exist: this output of an earlier stage was deleted, but the cache still holds its name"
+        _tell_failure(stage, f"{missing} {gone}; with another curate_seed all stages run again", ends_run=True)
     if stage not in CANDIDATE_STAGES:
         state, value, _ = _retry(stage, None, arguments)
         if state != "finished":
@@ -54,6 +59,13 @@ def launch(stage: str, **arguments) -> Any:
     if stage == "predictors":
         return epochs.launch_predictors(arguments, _launch_candidate)
     return epochs.launch_chosen(stage, arguments, _launch_candidate)
+
+
+def _find_missing(stage: str, arguments: dict) -> str | None:
+    """Returns the first input that is not where the backend should have put it."""
+    given = [arguments.get(name) or [] for name in INPUTS if (stage, name) not in OUTPUTS]
+    paths = [path for one in given for path in (one if isinstance(one, list) else [one])]
+    return next((path for path in paths if not Path(path).exists()), None)
 
 
 def _launch_candidate(stage: str, arguments: dict) -> dict[str, Any]:

@@ -28,6 +28,9 @@ def work(tmp_path, monkeypatch):
     for name in (launch.SOCKET, failures.RETRIES, "MLFLOW_TRACKING_URI"):
         monkeypatch.delenv(name, raising=False)
 
+    for name in ("data", "model"):
+        (tmp_path / name).mkdir()
+
     def start(body, stage="predictors", candidate=CANDIDATE, retries=0, **more):
         with monkeypatch.context() as patch:
             patch.setenv("PYTHONPATH", replace_work(tmp_path, stage, body))
@@ -39,6 +42,14 @@ def work(tmp_path, monkeypatch):
         return about, read_record(Outcome, arguments["outcome"])
 
     return start
+
+
+def test_an_input_that_was_deleted_ends_the_run_with_the_way_out(work, tmp_path):
+    gone = "gone does not exist: this output of an earlier stage was deleted, but the cache still holds its name; with another"
+    with pytest.raises(SystemExit, match=f"predictors: .*/{gone} curate_seed"):
+        work("", before=str(tmp_path / "gone"))
+    with pytest.raises(SystemExit, match=f"gate: .*/{gone} curate_seed"):
+        launch.launch("gate", settings="{}", measured=[str(tmp_path), str(tmp_path / "gone")], judged="new", verdicts="new")
 
 
 COUNT = "import os; f = open(os.environ['TRIES'], 'a'); f.write('x'); f.close()\n"
