@@ -83,7 +83,7 @@ def measure_race_lead(one: Runner, other: Runner, comparisons: int) -> Lead:
 def _decide(runner: Runner, ranked: list[Runner], place: int, keep: int) -> RaceVerdict:
     step, best = runner.point.step, ranked[0]
     lead = measure_race_lead(runner, best, math.comb(len(ranked), 2)) if place > 1 else Lead(0.0)
-    reason = f"ranked {place} of {len(ranked)} after {step} steps, validation Pass@1 {runner.pass_at_1:.3f}"
+    reason = f"ranked {place} of {len(ranked)} after step {step}, validation Pass@1 {runner.pass_at_1:.3f}"
     behind, over = lead.high is not None and lead.high < 0, bool(keep) and place > keep
     if place > 1:
         bounds = "" if lead.low is None or lead.high is None else f" [{-lead.high:+.3f}, {-lead.low:+.3f}]"

@@ -44,7 +44,7 @@ def test_those_clearly_behind_are_dropped_with_their_distance():
     assert found[best].place == 1 and found[best].lead == 0
     right = next(sum(o.rl.validation.points[1].correct) for o in outcomes if o.candidate.candidate_id == best)
     shown = f"{right / SAMPLES / PROBLEMS:.3f}"
-    assert found[best].reason == f"ranked 1 of 3 after {STEP} steps, validation Pass@1 {shown}"
+    assert found[best].reason == f"ranked 1 of 3 after step {STEP}, validation Pass@1 {shown}"
     assert {verdict.propensity for verdict in found.values() if verdict.goes_on} == {1.0} and low.propensity == 0
 
 

@@ -38,6 +38,7 @@ def make_stopping(data, **parameters):
         ([1.0] * 19 + [0.9], 0.0, 50, False, None),
         ([0.0] + [1.0] * 19, 0.0, 100, False, None),
         ([0.0] + [1.0] * 20, 0.0, 100, True, "the last 20 steps"),
+        ([1.0], 0.0, 1, False, "in its only step"),
         ([1.0] * 3, 0.0, 3, False, "in all 3 steps"),  # to its end, and for nothing
         ([0.9, 1.0, 1.0], 0.0, 3, False, None),
         ([], 0.0, 3, False, None),

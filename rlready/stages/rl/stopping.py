@@ -49,8 +49,8 @@ class StopEarly(TrainerCallback):
         reason = self._judge(history)
         if silent and silent >= min(self.silence, steps):
             why = WHY.get(tuple({entry["reward"] for entry in logged[-silent:]}), "")
-            shown = f"all {silent}" if silent == steps else f"the last {silent}"
-            reason = f"no signal: the completions of every group had equal rewards{why} in {shown} steps"
+            shown = "its only step" if steps == 1 else f"{'all' if silent == steps else 'the last'} {silent} steps"
+            reason = f"no signal: the completions of every group had equal rewards{why} in {shown}"
         if reason is None or (reason.startswith("converged") and not early):
             return None
         return reason + (f"; stopped after {steps} of {self.steps}" if early else "")
