@@ -31,6 +31,11 @@ class Sample:
     settings: tuple[tuple[str, Any], ...] = ()  # how it was sampled, as far as the log says
     counted: bool = False  # whether the log has counts instead of samples, so that the order says nothing
 
+    def __post_init__(self) -> None:
+        for name, kind in (("text", str), ("prompt", str), ("completion", str), ("reference", str), ("tokens", int)):
+            if not isinstance(value := getattr(self, name), kind | None):
+                raise InputError(f"{self.where}: its {name} is {value!r}, not {'a number' if kind is int else 'a text'}")
+
 
 @dataclass(frozen=True)
 class Reading:

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from rlready.errors import InputError
-from rlready.measured.records import fetch, find_suffix, read_rows
+from rlready.measured.records import fetch, find_suffix, name_faults, read_rows
 from rlready.stats.generalization_loss import estimate_loss_interval, mean_loss
 
 
@@ -31,7 +31,7 @@ def read_loss(said: str) -> MeasuredLoss:
     if is_number(said):
         return MeasuredLoss(_check(float(said), said), "as given")
     losses = []
-    with fetch(said) as path:
+    with fetch(said) as path, name_faults(said):
         if not path.is_file():
             raise InputError(f"{said}: neither a loss in nats per token nor a file that has one")
         for where, row in read_rows(path):
@@ -42,8 +42,10 @@ def read_loss(said: str) -> MeasuredLoss:
                 return MeasuredLoss(_check(float(found[-1]), said), "eval_loss of a trainer, the mean over batches")
             try:
                 nats, tokens = float(row["nats"]), int(row["tokens"])
+                if tokens < 1:
+                    raise ValueError("an example has at least one token")
             except (KeyError, TypeError, ValueError) as error:
-                raise InputError(f"{where}: expected nats (summed over the completion) and tokens") from error
+                raise InputError(f"{where}: expected nats (summed over the completion) and tokens, at least one") from error
             losses.append((_check(nats, where), tokens))
     if sum(tokens for _, tokens in losses) <= 0:
         raise InputError(f"{said}: holds no examples")

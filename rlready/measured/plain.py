@@ -81,7 +81,7 @@ def read_own(files: list[Path], score: str | None) -> Reading:
             settings=(("temperature", row["temperature"]),),
         )
         for where, row in read_rows(*files)
-        if row["temperature"] > 0
+        if row["temperature"] is None or row["temperature"] > 0
     )
     return Reading("rlready", samples)
 

@@ -11,7 +11,7 @@ from rlready.errors import InputError
 from rlready.measured import plain, tools
 from rlready.measured.log import MeasuredLog, Reading, count_samples
 from rlready.measured.loss import MeasuredLoss, is_number, read_loss
-from rlready.measured.records import SUFFIXES, fetch, find_suffix, read_rows
+from rlready.measured.records import SUFFIXES, fetch, find_suffix, name_faults, read_rows
 from rlready.models.remote import is_url
 from rlready.records.candidate import LogSource
 
@@ -71,7 +71,8 @@ def load_candidates(
         if len(set(kinds.values())) > 1:
             raise InputError(f"{path}: holds logs of {' and '.join(dict.fromkeys(kinds.values()))}; name one of them")
         files, kind = list(kinds), next(iter(kinds.values()))
-        found = plain.read_plain(files, score) if kind == PLAIN else {"": READERS[kind][1](files, score)}
+        with name_faults(path):
+            found = plain.read_plain(files, score) if kind == PLAIN else {"": READERS[kind][1](files, score)}
         options = answer_format, judged, repeats
         return {name or name_log(path): count_samples(str(path), reading, *options) for name, reading in found.items()}
 

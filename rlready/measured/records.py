@@ -48,6 +48,21 @@ def read_rows(*paths: Path) -> Iterator[tuple[str, Row]]:
 
 
 @contextlib.contextmanager
+def name_faults(where: object) -> Iterator[None]:
+    """Raises InputError, with the place, for a row or header in which a tool's reader does not find what it looks for."""
+    try:
+        yield
+    except InputError:
+        raise
+    except KeyError as error:
+        raise InputError(
+            f"{where}: has no {error}, which the tool writes; the log may be cut off, or of another version"
+        ) from error
+    except (AttributeError, IndexError, TypeError, ValueError) as error:
+        raise InputError(f"{where}: holds something else than the tool writes ({one_line(error)})") from error
+
+
+@contextlib.contextmanager
 def fetch(location: str | Path) -> Iterator[Path]:
     """Yields the path of a file or folder; of a URL, that of a copy, which messages call by its URL."""
     if not is_url(str(location)):

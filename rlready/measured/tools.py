@@ -12,7 +12,7 @@ from typing import Any
 
 from rlready.errors import InputError
 from rlready.measured.log import SETTINGS, Reading, Sample
-from rlready.measured.records import Row, open_text, parse_json, read_rows, read_score, read_target
+from rlready.measured.records import Row, name_faults, open_text, parse_json, read_rows, read_score, read_target
 
 DATED = re.compile(r"samples_(?P<task>.+)_\d{4}-\d\d-\d\dT[\d.:-]+$")
 NO_TEXT = "holds no generated text (a task of log-likelihoods?); Pass@k needs samples of text"
@@ -48,7 +48,8 @@ def read_lm_eval(files: list[Path], score: str | None) -> Reading:
         for file, prefix, chosen, metric in choices:
             for where, row in read_rows(file):
                 if row.get("filter", "none") == chosen:
-                    yield from _list_responses(row, where, prefix, metric)
+                    with name_faults(where):
+                        yield from _list_responses(row, where, prefix, metric)
 
     return Reading("lm-evaluation-harness", read(), notes)
 
@@ -94,8 +95,13 @@ def read_lighteval(files: list[Path], score: str | None) -> Reading:
     metric = score or next(iter(names), None)
     several = len(_parse(first["model_response"]).get("text") or ()) > 1
     notes = ["each generation judged by rlready's verifier" if several else f"metric {metric}"]
-    samples = (sample for where, row in read_rows(*files) for sample in _list_generations(row, where, metric))
-    return Reading("lighteval", samples, notes)
+
+    def read() -> Iterator[Sample]:
+        for where, row in read_rows(*files):
+            with name_faults(where):
+                yield from _list_generations(row, where, metric)
+
+    return Reading("lighteval", read(), notes)
 
 
 def _parse(value: Any) -> dict[str, Any]:
@@ -147,7 +153,13 @@ def read_inspect(files: list[Path], score: str | None) -> Reading:
         raise InputError(f"{file}: no scorer {score!r}; there are {', '.join(names)}")
     chosen = score or next(iter(names), None)
     notes = [f"scorer {chosen}" if chosen else "no scorer; judged by rlready's verifier"]
-    return Reading("Inspect", (_read_sample(sample, where, chosen, settings) for where, sample in samples), notes)
+
+    def read() -> Iterator[Sample]:
+        for where, sample in samples:
+            with name_faults(where):
+                yield _read_sample(sample, where, chosen, settings)
+
+    return Reading("Inspect", read(), notes)
 
 
 def _open(file: Path) -> tuple[Row, Iterator[tuple[str, Row]]]:
@@ -155,7 +167,7 @@ def _open(file: Path) -> tuple[Row, Iterator[tuple[str, Row]]]:
     if file.suffix != ".eval":
         with open_text(file) as text:
             whole = parse_json(text.read(), str(file))
-        return whole, ((f"{file} sample {s.get('id')}", s) for s in whole.get("samples") or [])
+        return whole, ((f"{file} sample {number}", s) for number, s in enumerate(whole.get("samples") or [], 1))
     try:
         archive = zipfile.ZipFile(file)
         header = _read_member(archive, "header.json")
@@ -266,8 +278,9 @@ def _read(tool: str, files: list[Path], reward: str, read_row: Callable[[Row], d
 
     def read() -> Iterator[Sample]:
         for where, row in read_rows(*files):
-            told, value = read_row(row), read_reward(row[reward], where)
-            problem = hashlib.sha256(told["text"].encode(errors="surrogatepass")).hexdigest()[:12]
+            with name_faults(where):
+                told, value = read_row(row), read_reward(row[reward], where)
+                problem = hashlib.sha256(told["text"].encode(errors="surrogatepass")).hexdigest()[:12]
             right = None if value is None else value == best and best > 0
             yield Sample(problem=problem, where=where, right=right, scored=True, **told)
 

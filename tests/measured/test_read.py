@@ -2,11 +2,13 @@
 
 import bz2
 import csv
+import functools
 import gzip
 import json
 import lzma
 import re
 import shutil
+import zipfile
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -43,6 +45,52 @@ def test_the_same_samples_give_the_same_counts_whichever_tool_logged_them(write,
     value, low, high = log.pass_at_k(2)
     assert value == pytest.approx((5 / 6 + 0 + 1) / 3) and low < value < high
     assert log.to_pandas()["correct"].tolist() == logs.CORRECT
+
+
+def list_places(value, place=()):
+    """Returns the keys that lead to every value within a value, the first of each list."""
+    parts = value.items() if isinstance(value, dict) else enumerate(value[:1]) if isinstance(value, list) else ()
+    return [place, *(below for key, part in parts for below in list_places(part, (*place, key)))][not place :]
+
+
+def change(value, place, new):
+    """Returns a copy with another value at a place, or with none if it is "gone"."""
+    copy = json.loads(json.dumps(value))
+    *above, key = place
+    holder = functools.reduce(lambda part, one: part[one], above, copy)
+    holder[key] = new
+    if new == "gone":
+        del holder[key]
+    return copy
+
+
+def unpack_inspect(folder):
+    """Writes a log of Inspect as JSON and returns its file."""
+    packed = logs.write_inspect(folder, packed=False)
+    with zipfile.ZipFile(packed) as archive:
+        header, *samples = [json.loads(archive.read(name)) for name in archive.namelist()]
+    packed.unlink()
+    (folder / "log.json").write_text(json.dumps(header | {"samples": samples[::-1]}))
+    return folder / "log.json"
+
+
+@pytest.mark.parametrize("write", [logs.write_lm_eval, unpack_inspect, logs.write_verl, logs.write_open_instruct])
+def test_a_log_that_lacks_a_value_or_has_another_is_read_or_refused_by_row(write, tmp_path):
+    path = write(tmp_path)
+    text = path.read_text()
+    rows = [json.loads(text)] if path.suffix == ".json" else list(map(json.loads, text.splitlines()))
+    for place in list_places(rows[-1]):
+        for new in ("gone", None, "x", -5, [], {}, [None]):
+            changed = [*rows[:-1], change(rows[-1], place, new)]
+            path.write_text(
+                json.dumps(changed[0]) if path.suffix == ".json" else "".join(json.dumps(row) + "\n" for row in changed)
+            )
+            try:
+                log = load_samples(path)
+            except InputError as error:
+                assert str(tmp_path) in str(error), (place, new)
+            else:
+                assert all(0 <= correct <= log.samples for correct in log.correct)
 
 
 @pytest.mark.parametrize(("open_packed", "suffix"), [(gzip.open, ".gz"), (bz2.open, ".bz2"), (lzma.open, ".xz")])

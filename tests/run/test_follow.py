@@ -393,16 +393,17 @@ def finish(server, *outcomes):
 
 @pytest.mark.parametrize(("failing", "status"), [(0, 0), (1, 3), (2, 2)])
 def test_a_run_ends_with_what_its_report_says_and_the_status_of_run(server, monkeypatch, capsys, failing, status):
-    verdict = Verdict(NAMES[1], "approved", True, "good")
-    good = Outcome(CANDIDATES[1], verdict=verdict, benchmark=BenchmarkRecord(pass_at_1=0.321))
-    bad = Outcome(CANDIDATES[2], verdict=verdict, failure=Failure("sft", "out of memory"))
-    finish(server, *([good, good, bad, bad][failing : failing + 2]))
+    good, bad = {"benchmark": BenchmarkRecord(pass_at_1=0.321)}, {"failure": Failure("sft", "out of memory")}
+    approved = [(one, Verdict(one.candidate_id, "approved", True, "good")) for one in CANDIDATES[1:]]
+    ends = [good, good, bad, bad][failing : failing + 2]
+    outcomes = [Outcome(one, verdict=verdict, **end) for (one, verdict), end in zip(approved, ends, strict=True)]
+    finish(server, *outcomes)
     assert rlready(monkeypatch, "follow") == status
     out = capsys.readouterr().out
     assert out.startswith(f"{server.host}/#/{PAGE}\n") and f"report      {server.host}/#/{PAGE}" in out
     assert ("0.321" in out) == (failing < 2) and ("out of memory" in out) == (failing > 0)
     server.ui = False  # the API server alone hands out nothing, and the run succeeded anyway
-    finish(server, good)
+    finish(server, *outcomes)
     assert rlready(monkeypatch, "follow", f"http://elsewhere/#/{PAGE}") == 0
     out = capsys.readouterr().out
     assert "0.321" not in out and f"only in the report, because {server.host} does not serve it" in out
