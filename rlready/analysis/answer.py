@@ -20,7 +20,7 @@ TRUNCATED, NO_ANSWER, UNCLEAR, NOT_JUDGED = range(4)  # why samples have no answ
 
 
 class First(NamedTuple):
-    """Who has the highest figure, and the names of others: all, those not clearly worse, and those for which that is unknown.
+    """Who has the highest figure, and the names of others: all, those not clearly worse, unknown ones, and its equals.
 
     With Bonferroni's correction for all comparisons, the true first is it or among the second as often as a single interval
     covers (Hsu 1981, Annals of Statistics 9).
@@ -29,22 +29,30 @@ class First(NamedTuple):
     name: str
     others: list[str]
     level: list[str]
-    unknown: list[str]
+    unknown: list[str]  # whether they are clearly worse
+    equal: list[str]
+
+    @property
+    def tied(self) -> str:
+        """Its name, and whom it equals."""
+        return f"{self.name}, equal to {name_some(self.equal)}" if self.equal else self.name
 
     @classmethod
     def of(cls, name: str, leads: Sequence[tuple[str, Lead]]) -> "First":
         """Returns how sure it is that one is first, from its leads over all others."""
         level = [other for other, lead in leads if lead.low is not None and not lead.sure]
-        return cls(name, [other for other, _ in leads], level, [other for other, lead in leads if lead.low is None])
+        equal = [other for other, lead in leads if lead.ahead is not None and abs(lead.ahead) < 1e-12]
+        return cls(name, [other for other, _ in leads], level, [other for other, lead in leads if lead.low is None], equal)
 
     def describe(self, clearly: str, highest: str) -> str:
         """Returns that it is first, or, if that may be chance, has the highest figure, and which ones are not clearly worse."""
         if not self.level and not self.unknown:
             whom = self.others[0] if len(self.others) == 1 else f"each of the other {len(self.others)}"
             return f"{self.name} {clearly}: ahead of {whom} beyond chance."
-        said = [f"{self.name} {highest}."]
-        said += [f"Not clearly worse: {name_some(self.level)}."] if self.level else []
-        said += [f"Whether it is ahead of {name_some(self.unknown)} beyond chance is unknown."] if self.unknown else []
+        said = [f"{self.name} {highest}."] + ([f"Equal to it: {name_some(self.equal)}."] if self.equal else [])
+        level, unknown = ([name for name in names if name not in self.equal] for names in (self.level, self.unknown))
+        said += [f"Not clearly worse: {name_some(level)}."] if level else []
+        said += [f"Whether it is ahead of {name_some(unknown)} beyond chance is unknown."] if unknown else []
         return " ".join(said)
 
 

@@ -58,7 +58,7 @@ APPROVED = Verdict(CANDIDATE.candidate_id, "approved", True, "Pass@64 is 0.7", n
 BENCHMARK = BenchmarkRecord(
     pass_at_1=0.5,
     standard_error=0.01,
-    benchmarks=[["org/set:test", 9, 0.4], ["file (v2) <b>", 9, 0.6]],
+    benchmarks=[["org/set:test", 9, 0.4, None, None], ["file (v2) <b>", 9, 0.6, None, None]],
     seconds=1.0,
 )
 

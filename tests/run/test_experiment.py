@@ -147,7 +147,7 @@ def test_a_budget_and_an_audit_change_who_gets_rl_and_repeat_nothing(first, reci
     assert "expected key=value with a key of gate_mode" in replay(work, folder.name, "--set", "rl_steps=2").stderr
     assert "no finished run here" in replay(work, "nowhere").stderr
     outcomes = json.loads((folder / "outcomes.json").read_text())
-    outcomes["outcomes"][0]["predictors"]["correct"][0] += 1
+    outcomes["outcomes"][0]["verdict"]["decision"] = "undecided"
     (folder / "outcomes.json").write_text(json.dumps(outcomes))
     said = replay(work, folder.name)
     assert said.returncode == 2 and "these verdicts differ from the stored ones" in said.stderr

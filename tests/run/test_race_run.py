@@ -26,7 +26,7 @@ def test_only_the_best_finishes_rl(first):
     names = [stage for stage, _ in list_started(events)]
     assert (names.count("rl"), names.count("benchmark"), names.count("race")) == (3, 2, 1)
     name = dropped["candidate"]["candidate_id"]
-    assert f"{name}: dropped: ranked 2 of 2 after 1 steps" in output and "dropped at step 1" in output
+    assert f"{name}: dropped: ranked 2 of 2 after step 1" in output and "dropped at step 1" in output
     page = (folder / "report.html").read_text()
     assert "dropped at step 1" in page and dropped["race"]["reason"].split(";")[0] in page
     assert json.loads((folder / "verdicts.json").read_text())

@@ -46,10 +46,13 @@ def check_first(said, rows):
     assert best.score == max(row.score for row in finished) == pytest.approx(float(first[3]), abs=5e-4)
     told = {row.name: is_ahead(best, row, len(finished) - 1) for row in finished if row is not best}
     assert (first[2] == "ended best") == all(told.values())
+    tied = re.search(r"Equal to it: (.*?)(?:\. |\.$)", said)
+    equal = set(tied[1].split(", ") if tied else ())
+    assert equal == {row.name for row in finished if row is not best and row.score == best.score}
     named = re.search(r"Not clearly worse: (.*?)(?:\. |\.$)", said)
-    assert set(named[1].split(", ") if named else ()) == {name for name, ahead in told.items() if ahead is False}
+    assert set(named[1].split(", ") if named else ()) == {name for name, ahead in told.items() if ahead is False} - equal
     unknown = re.search(r"Whether it is ahead of (.*?) beyond chance is unknown", said)
-    assert set(unknown[1].split(", ") if unknown else ()) == {name for name, ahead in told.items() if ahead is None}
+    assert set(unknown[1].split(", ") if unknown else ()) == {name for name, ahead in told.items() if ahead is None} - equal
     if greedily := re.search(r"Under greedy decoding (\w+) leads with (\d\.\d+)", said):
         known = {row.name: row.greedy_score for row in finished if row.greedy_score is not None}
         assert known[greedily[1]] == max(known.values()) > known[best.name]

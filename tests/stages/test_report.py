@@ -425,7 +425,8 @@ def test_headline_says_that_the_best_after_sft_was_the_best_after_rl(report):
 
 def test_candidates_with_the_same_score_are_level(report):
     text = report([make_outcome("random", 1, 0.3, 0.7, 0.8, 0.4), make_outcome("mixed", 1, 0.2, 0.8, 0.7, 0.4)]).markdown
-    assert "mixed-1 has the highest Pass@1 after RL" in text and "Not clearly worse: random-1." in text
+    assert "mixed-1 has the highest Pass@1 after RL" in text and "Equal to it: random-1." in text
+    assert "Winner: mixed-1, equal to random-1, Pass@1 0.400" in text and "Not clearly worse" not in text
     assert "ended best" not in text and "0.300, was also the highest after RL." in text
 
 

@@ -64,6 +64,7 @@ PATTERNS = {  # a sentence, and what must be true of its groups
     rf"(\w+) ended best after RL, with Pass@1 ({FIGURE}): ahead of (?:\w+|each of the other \d+) beyond chance\.":
         lambda f, name, figure: is_highest(f, name, figure) and len(f.finished) > 1,
     rf"(\w+) has the highest Pass@1 after RL, ({FIGURE})\.": lambda f, name, figure: is_highest(f, name, figure),
+    rf"Equal to it: ({NAMES})\.": lambda f, names: all(row.score == f.best.score for row in list_named(f, names)),
     rf"Not clearly worse: ({NAMES})\.": lambda f, names: all(row.score is not None for row in list_named(f, names)),
     rf"Whether it is ahead of ({NAMES}) beyond chance is unknown\.":
         lambda f, names: all(not (f.best.benchmark.standard_error and row.benchmark.standard_error)
@@ -284,8 +285,9 @@ PATTERNS = {  # a sentence, and what must be true of its groups
     # The four lines
     r"Winner: unknown, no candidate has finished RL": lambda f: not f.finished,
     r"Winner: none, no result of RL is above 0": lambda f: f.finished and not any(r.score for r in f.finished),
-    rf"Winner: (\w+), Pass@1 ({FIGURE}) after RL(?:; base model (\d\.\d+))?":
-        lambda f, name, figure, base: is_highest(f, name, figure) and (base is None) == (f.base.score is None),
+    rf"Winner: (\w+)(?:, equal to ({NAMES}))?, Pass@1 ({FIGURE}) after RL(?:; base model (\d\.\d+))?":
+        lambda f, name, equal, figure, base: is_highest(f, name, figure) and (base is None) == (f.base.score is None)
+        and all(row.score == f.best.score for row in (list_named(f, equal) if equal else ())),
     r"Gate: decided on no candidate": lambda f: not f.judged,
     r"Gate: off, RL for every candidate(, up to the race)?": lambda f, raced: f.off and (not raced or f.raced),
     r"Gate: (?:approved none of (\d+) candidates;|did not approve the only one it judged,) \w+: .*":

@@ -22,7 +22,10 @@ REJECTED = replace(APPROVED, candidate_id="bad", decision="rejected", proceed=Fa
 
 def make_outcomes():
     """Returns an approved candidate with a result of RL, a better one, one that RL is still to run for, and a rejected one."""
-    named = [replace(TAUGHT, candidate=replace(CANDIDATE, candidate_id=name)) for name in ("good", "best", "waiting", "bad")]
+    named = [
+        replace(TAUGHT, candidate=replace(CANDIDATE, candidate_id=name), verdict=replace(APPROVED, candidate_id=name))
+        for name in ("good", "best", "waiting", "bad")
+    ]
     good, best, waiting, bad = named
     links = PARTIAL.links | {"rl_model": "s3://bucket/best"}
     best = replace(best, benchmark=replace(BENCHMARK, pass_at_1=0.9), links=links)

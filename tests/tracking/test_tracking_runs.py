@@ -112,6 +112,8 @@ def test_a_stopped_stage_and_its_pipeline_are_killed_and_run_again_when_it_start
     names = ("data", "model", "trained", "outcome", "before")
     arguments = {name: str(tmp_path / name) for name in names} | {"candidate": to_json(CANDIDATE)}
     (tmp_path / "before").write_text(to_json(Outcome(CANDIDATE)))
+    for name in ("data", "model"):
+        (tmp_path / name).mkdir()
     arguments |= {"settings": SETTINGS, "measured_digest": ""}
     start = f"from rlready.run.launch import launch; launch('rl', **{arguments!r})"
 

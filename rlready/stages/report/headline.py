@@ -231,7 +231,7 @@ def _describe_winner(rows: list[Row], base: Row) -> tuple[str, str]:
     if noise.repeated:
         shown, over = show_mean([row.score for row in best.setting.rows]), "settings, by the noise between seeds"
     before = "" if base.score is None else f"; base model {show(base.score)}"
-    return f"{best.first.name}, Pass@1 {shown} after RL{before}", _describe_certainty(best.first, over)
+    return f"{best.first.tied}, Pass@1 {shown} after RL{before}", _describe_certainty(best.first, over)
 
 
 def _describe_first(rows: list[Row], k: int | None, by: str | None) -> tuple[str, str]:
@@ -239,7 +239,7 @@ def _describe_first(rows: list[Row], k: int | None, by: str | None) -> tuple[str
     if first is None:
         return f"unknown, no candidate has a single {answer.label_ranked(k, by)}", "unknown"
     best = next(row for row in rows if row.name == first.name)
-    winner = f"{first.name}, {answer.label_ranked(k, by)} {show_estimate(*answer.read_ranked(best, k, by)[:2])}, without RL"
+    winner = f"{first.tied}, {answer.label_ranked(k, by)} {show_estimate(*answer.read_ranked(best, k, by)[:2])}, without RL"
     return winner, _describe_certainty(first, "compared problem by problem")
 
 
