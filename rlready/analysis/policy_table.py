@@ -32,7 +32,7 @@ class PolicyScore:
     share_interval: Interval | None  # Student's over draws, 95%; None with one draw, or if all cost the same
     # how far the best that it trained to the end is below the best of all, in Pass@1; None if a run has none that it trained
     regret: float | None
-    # that of a share, times the greatest spread of scores in a draw: most draws have no regret
+    # that of a share, times the greatest spread of scores in a draw: most draws have no regret; None if all scores are equal
     regret_interval: Interval | None
     gain: float | None = None  # how much less it loses than the gate; None for the gate, and if one of the two is unknown
     gain_interval: Interval | None = None
@@ -125,8 +125,11 @@ def _score(label: str, ends: np.ndarray, gate: np.ndarray | None, most: float) -
     cost = float(shares.mean()), bound_mean(shares)
     if np.isnan(regrets).any():  # a gate may approve none
         return PolicyScore(label, *cost, None, None)
-    low, high = estimate_interval(np.minimum(regrets / most, 1)) if most else (0.0, 0.0)
-    mine = PolicyScore(label, *cost, float(regrets.mean()), (low * most, high * most))
+    interval: Interval | None = None
+    if most:
+        low, high = estimate_interval(np.minimum(regrets / most, 1))
+        interval = low * most, high * most
+    mine = PolicyScore(label, *cost, float(regrets.mean()), interval)
     if gate is None or label == GATE or np.isnan(gate).any():
         return mine
     gains = gate[:, 1] - regrets

@@ -104,6 +104,8 @@ def make_pool(settings: list[Setting], base: Row, label: str) -> Pool:
     shared = measure_cost(base.outcome.predictors)
     everything = [shared, *itertools.chain(*costs.values())]
     priced = None not in everything and len({cost[0] for cost in everything if cost and cost[1]}) == 1
+    # External RL may be recorded with a cost of 0, of which nothing is a share.
+    priced = priced and all(any(cost and cost[1] for cost in parts[:2]) for parts in costs.values())
 
     def price_part(part: int) -> np.ndarray:
         return average(settings, lambda row: (costs[row.name][part] or FREE)[1] if priced else float(part == 0))

@@ -190,6 +190,14 @@ def test_seeds_that_all_lose_the_greatest_spread_are_within_bounds(written, tmp_
     assert scored.regret == pytest.approx(0.1) and scored.regret_interval[1] == pytest.approx(0.1)
 
 
+def test_results_that_are_all_equal_show_no_uncertainty(written):
+    outcomes = [
+        dataclasses.replace(o, benchmark=dataclasses.replace(o.benchmark, pass_at_1=0.2)) for o in written[1][0].outcomes
+    ]
+    scores = score_policies([dataclasses.replace(written[1][0], outcomes=outcomes)])
+    assert {one.regret for one in scores} == {0.0} and {one.regret_interval for one in scores} == {None}
+
+
 def test_what_is_no_file_of_curves(tmp_path):
     (tmp_path / "curves.parquet").write_text("no")
     for name in ("curves.parquet", "other.parquet"):
