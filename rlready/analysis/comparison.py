@@ -135,6 +135,11 @@ class Row:
         return self.outrun and self.score is None and not self.failure
 
     @property
+    def keeps(self) -> bool:
+        """Whether gate and race leave its result, or RL that is still to come."""
+        return self.sent and not self.outrun and not self.lost
+
+    @property
     def score(self) -> float | None:
         """Pass@1 on the benchmark."""
         return self.benchmark.pass_at_1

@@ -121,8 +121,8 @@ def _find_obstacle(rows: list[Row], rejected: list[Row], approved: Scored, drawn
         )
     if not approved:
         return (
-            f"RL ran for {seen} of {len(rejected)} rejected candidates, but no approved one has finished it, so there is"
-            " nothing to compare them with."
+            f"RL ran for {seen} of {count(len(rejected), 'rejected candidate')}, but no approved one has finished it, so there"
+            " is no result to compare with."
         )
     if any(not row.verdict.propensity or not 0 < row.verdict.propensity <= 1 for row, _ in drawn):
         return "The rejections cannot be checked: the probability with which RL ran for the rejected is not recorded."
@@ -130,9 +130,10 @@ def _find_obstacle(rows: list[Row], rejected: list[Row], approved: Scored, drawn
         best, top = max(approved, key=lambda pair: pair[1])
         wrong, unseen = sum(not reaches(top, score) for _, score in chosen), len(rejected) - len(chosen)
         return (
-            f"{len(chosen)} of {len(rejected)} rejected candidates have an external result; {wrong or 'none'} of them ended"
-            f" above the best approved one ({best.name}, {show_result(best)}). They were chosen, not drawn at random, so they"
-            f" say nothing about the other {unseen}: between {wrong} and {wrong + unseen} of all rejections are wrong. To"
-            " narrow this down, record results of all of them, or run RL for a random share (gate_audit_fraction)."
+            f"{len(chosen)} of {len(rejected)} rejected candidates {'has' if len(chosen) == 1 else 'have'} an external result;"
+            f" {wrong or 'none'} of them ended above the best approved one ({best.name}, {show_result(best)}). They were"
+            f" chosen, not drawn at random, so they say nothing about the rest: between {wrong} and {wrong + unseen} of all"
+            " rejections are wrong. To narrow this down, record results of all of them, or run RL for a random share"
+            " (gate_audit_fraction)."
         )
     return ""

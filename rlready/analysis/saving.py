@@ -11,6 +11,7 @@ from rlready.analysis.pool import find_pools
 from rlready.stats.ties import reaches
 
 NONE = "none: no candidate was approved"
+NO_RESULT = "RL or its benchmark failed for every candidate that was to finish RL"
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,8 @@ def weigh_gate(rows: list[Row], base: Row) -> Saving | None:
     mixed = any(len({row.approved for row in setting.rows}) > 1 for setting in group_settings(judged))
     whose = ", of settings approved with half of their seeds or more" if mixed else ""
     missed = show_estimate(seen.regret, seen.interval, 3)
-    shown = f"RL ran for all, which shows the regret{whose}: the best score was missed by {missed}."
+    which = "all that did not fail" if any(row.lost for row in judged) else "all"
+    shown = f"RL ran for {which}, which shows the regret{whose}: the best score was missed by {missed}."
     return Saving(share, seen.regret, seen.interval, f"{_count_approved(judged)}, {saved}. {shown}", net)
 
 
@@ -142,6 +144,8 @@ def _measure_net(
     """
     if isinstance(costs, str):
         return None, f"unknown: {costs}", f"with an unknown net saving: {costs}"
+    if not any(row.keeps for row in judged):
+        return None, f"none: {NO_RESULT}", f"with no net saving: {NO_RESULT}"
     alive = sum(not row.lost for row in judged)
     whole = alive * costs.mean
     share = costs.net / whole if whole else None

@@ -26,7 +26,7 @@ from rlready.analysis.pool import Pool, find_pools
 from rlready.analysis.saving import weigh_gate
 from rlready.records.outcome import ElsewhereRecord, Failure, RlRecord
 from rlready.records.verdicts import Verdict
-from rlready.stages.report.gate_sections import describe_policies
+from rlready.stages.report.gate_sections import describe_costs, describe_policies
 
 SWEEP = [  # subset, SFT Pass@1, Pass@64, loss, reward at a quarter of RL, post-RL Pass@1, seconds of RL, whether approved
     ("random", 0.10, 0.90, 0.30, 0.50, 0.70, 100.0, True),
@@ -117,6 +117,9 @@ def test_results_of_rl_elsewhere_count_with_the_cost_that_their_owner_says():
     assert RACE not in found  # its validation is unknown
     unknown = make_row(3, *SWEEP[3], rl=None, benchmark=None, elsewhere=dataclasses.replace(theirs, device_hours=None))
     assert not find_pools([*ROWS[:3], unknown], BASE)[0].priced
+    free = dataclasses.replace(theirs, device_hours=0.0)
+    (pool, _) = find_pools([make_row(n, *row, rl=None, benchmark=None, elsewhere=free) for n, row in enumerate(SWEEP)], BASE)
+    assert [price(policy, pool).share for policy in list_policies(pool, 64)][:2] == [1.0, 0.5]  # of the runs
 
 
 def test_what_the_gate_avoided_is_one_sentence():
@@ -183,6 +186,13 @@ def test_what_failed_in_rl_was_judged_and_counts_on_neither_side_of_the_cost():
     assert (alone.said, alone.net) == (
         "The gate did not reject the only candidate, so it saved nothing.", "none: no candidate was rejected",
     )  # fmt: skip
+    seen = weigh_gate([make_row(4, *SWEEP[3], rl=None, benchmark=None, failure=failure), *ROWS], BASE).said
+    assert "RL ran for all that did not fail, which shows the regret" in seen
+    rejected = next(row for row in ROWS if not row.approved)
+    none = weigh_gate([lost, rejected], BASE)
+    why = "RL or its benchmark failed for every candidate that was to finish RL"
+    assert none.avoided is None and none.net == f"none: {why}" and f"with no net saving: {why}." in none.said
+    assert f"no saving, because {why}." in " ".join(describe_costs([lost, rejected], BASE).texts)
     refused = next(row for row in rows if not row.approved)
     assert weigh_gate([lost, refused], BASE).said.startswith("The gate approved 1 of 2 candidates, with an unknown net saving")
     elsewhere = read_row(dataclasses.replace(lost.outcome, elsewhere=ElsewhereRecord(0.4, 0.01)), 64)

@@ -24,6 +24,7 @@ from rlready.evaluation.samples import KINDS
 from rlready.records.outcome import (
     BenchmarkRecord,
     Candidate,
+    ElsewhereRecord,
     Excerpt,
     FalsePositives,
     KeptSamples,
@@ -252,7 +253,7 @@ def test_different_propensities_have_an_estimate_and_no_interval(report):
     [
         (make_audited([0.4], [(None, 0.0), (None, 0.0)]), "Unknown: RL ran for none of"),
         (make_audited([0.4], []), "The gate rejected none"),
-        (make_audited([], [(0.4, 0.5), (None, 0.5)]), "nothing to compare them with"),
+        (make_audited([], [(0.4, 0.5), (None, 0.5)]), "no result to compare with"),
         (make_audited([0.4], [(0.5, None)]), "the probability with which RL ran for the rejected is not recorded"),
         (
             make_audited([0.4], [(None, 0.5)]) + [fail(make_audited([], [(0.5, 0.5)])[0], "rl")],
@@ -267,6 +268,16 @@ def test_an_audit_that_cannot_be_computed_says_why(report, outcomes, said):
     assert "false-rejection rate" not in text
     if "Unknown" in said:
         assert "gate_audit_fraction" in text and "gate_mode=audit" in text
+
+
+def test_one_candidate_of_several_is_singular(report):
+    assert "RL ran for 1 of 1 rejected candidate, but" in report(make_audited([], [(0.4, 1.0)])).markdown
+    approved, chosen, unseen = make_audited([0.4], [(0.5, 0.0), (None, 0.0)])
+    theirs = dataclasses.replace(chosen, rl=None, benchmark=None, elsewhere=ElsewhereRecord(0.5, 0.01))
+    sized = dataclasses.replace(approved, benchmark=dataclasses.replace(approved.benchmark, problems=1, samples=1))
+    page = report([sized, theirs, unseen]).markdown
+    assert "1 of 2 rejected candidates has an external result" in page and "they say nothing about the rest" in page
+    assert "1 of 2 results of RL is external" in page and "1 problem x 1 sample on the benchmark" in page
 
 
 def test_the_audit_stands_in_the_report(report):

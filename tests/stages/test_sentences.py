@@ -115,7 +115,7 @@ PATTERNS = {  # a sentence, and what must be true of its groups
         == [len(f.rows), sum(r.failed_early for r in f.rows), sum(not r.failed_early for r in f.failed)]
         and [int(n or 0) for n in (approved, rejected, undecided)]
         == [sum(r.verdict.decision == name for r in f.judged) for name in ("approved", "rejected", "undecided")],
-    r"(All|\d+)(?: of \d+)? results of RL are external, shown as recorded: whether [^.]*\.":
+    r"(All|\d+)(?: of \d+)? results of RL (?:is|are) external, shown as recorded: whether [^.]*\.":
         lambda f, count: len(f.finished) > 1 and sum(row.elsewhere is not None for row in f.finished) == (len(f.finished)
             if count == "All" else int(count)),
     r"The only result of RL is external, shown as recorded: it was not checked\.":
@@ -151,6 +151,9 @@ PATTERNS = {  # a sentence, and what must be true of its groups
     r" RL on all (of them|that did not fail)\.":
         lambda f, taken, total, which: is_share(f, taken, total) and None not in f.seconds and f.refused
         and (which == "of them") == (f.judged == f.measured),
+    r"The gate approved (\d+) of (\d+) candidates?, with no net saving: RL or its benchmark failed for every candidate that"
+    r" was to finish RL\.":
+        lambda f, taken, total: is_share(f, taken, total) and all(r.lost for r in f.judged if r.sent and not r.outrun),
     r"The gate approved (\d+) of (\d+) candidates?, with no net saving: RL this short costs less than measuring\.":
         lambda f, taken, total: is_share(f, taken, total) and min(filter(None, f.seconds), default=9) < 1000,
     r"The gate approved (\d+) of (\d+) candidates?, with no net saving: the gate costs .{1,5} of RL for"
@@ -160,7 +163,8 @@ PATTERNS = {  # a sentence, and what must be true of its groups
     r"(?:The gate approved (\d+) of (\d+) candidates? and the|The) race dropped (\d+) of (?:them|(\d+) candidates?)[:,]"
     r" (?:a net saving of (?:about )?[<>]? ?\d+% over running RL on all (?:of them|that did not fail)|with no net saving: RL"
     r" this short costs less than measuring|with no net saving: (?:(gate and race) cost|(the race) costs) .{1,5} of RL for all"
-    r" more than (?:they avoid|it avoids)|with an unknown net saving: (.*?))\.(?= |$)":
+    r" more than (?:they avoid|it avoids)|with no net saving: RL or its benchmark failed for every candidate that was to finish"
+    r" RL|with an unknown net saving: (.*?))\.(?= |$)":
         lambda f, taken, total, dropped, seen, both, race, why: int(dropped) == len(f.outrun) > 0
         and (both or race or name_judge(f)) == name_judge(f)
         and (int(seen) == len(f.judged) if f.off else is_share(f, taken, total)) and (not why or is_unknown(f, why)),
@@ -181,8 +185,8 @@ PATTERNS = {  # a sentence, and what must be true of its groups
         lambda f: any(r.verdict.audited and r.dropped for r in f.unsent),
     r"The gate approved (\d+) of (\d+) candidates?, with an unknown net saving: (.*?)\.(?= |$)":
         lambda f, taken, total, why: is_share(f, taken, total) and is_unknown(f, why),
-    r"RL ran for all, which shows the regret: the best score was missed by (\d\.\d+)\.":
-        lambda f, regret: f.all_ran
+    r"RL ran for all( that did not fail)?, which shows the regret: the best score was missed by (\d\.\d+)\.":
+        lambda f, alive, regret: f.all_ran and bool(alive) == any(r.lost for r in f.judged)
         and abs(f.best.score - max(r.score for r in f.finished if r.approved) - float(regret)) < 1e-3,
     r"The gate (?:rejected none of (\d+) candidates|did not reject the only candidate)(?: that it could judge \((\d+) failed"
     r" earlier\))?, so it saved nothing\.":
@@ -217,14 +221,14 @@ PATTERNS = {  # a sentence, and what must be true of its groups
     r"Unknown: RL (?:ran for none of (\d+) rejected candidates|did not run for the rejected one)\. To find out, run"
     r" again with [^.]*\.":
         lambda f, n: int(n or 1) == len(list_refused(f)) and not any(r.score is not None for r in list_refused(f)),
-    r"RL ran for (\d+) of (\d+) rejected candidates, but no approved one has finished it, so there is nothing to"
-    r" compare them with\.":
+    r"RL ran for (\d+) of (\d+) rejected candidates?, but no approved one has finished it, so there is no result to"
+    r" compare with\.":
         lambda f, ran, n: int(ran) == sum(r.score is not None for r in list_refused(f))
         and not any(r.approved for r in f.finished),
     r"The rejections cannot be checked: the probability with which RL ran for the rejected is not recorded\.":
         lambda f: any(not r.verdict.propensity for r in list_refused(f) if r.score is not None and not r.elsewhere),
-    rf"(\d+) of (\d+) rejected candidates have an external result; (none|\d+) of them ended above the best approved one \(\w+,"
-    rf" {FIGURE}\)\. They were chosen, [^.]*\. To narrow this down, [^.]*\.":
+    rf"(\d+) of (\d+) rejected candidates (?:has|have) an external result; (none|\d+) of them ended above the best approved one"
+    rf" \(\w+, {FIGURE}\)\. They were chosen, [^.]*\. To narrow this down, [^.]*\.":
         lambda f, theirs, n, above: int(theirs) == sum(bool(r.elsewhere) for r in list_refused(f)) < int(n),
     r"(\d+) candidates? (?:rejected|not approved)\.": lambda f, n: int(n) == len(list_refused(f)),
     r"RL ran for (?:all of them|it), so nothing is extrapolated\.": lambda f: all(r.score is not None for r in list_refused(f)),
@@ -276,6 +280,8 @@ PATTERNS = {  # a sentence, and what must be true of its groups
         lambda f, who: who == name_judge(f) and (f.refused or f.outrun) and any(r.sent for r in f.rows),
     rf"Net(?:, excluding the audit)?: [-+]{NUMBER} device-seconds; no saving, because no candidate was approved\.":
         lambda f: not any(r.sent for r in f.rows),
+    rf"Net(?:, excluding the audit)?: [-+]{NUMBER} device-seconds; no saving, because RL or its benchmark failed for every"
+    r" candidate that was to finish RL\.": lambda f: all(r.lost for r in f.judged if r.sent and not r.outrun),
     rf"Net(?:, excluding the audit)?: ([-+]{NUMBER}) device-seconds; (the gate|the race|gate and race) cost more than"
     r" (?:it|they) saved\.":
         lambda f, net, who: who == name_judge(f) and (net.startswith("-") or float(net) == 0),

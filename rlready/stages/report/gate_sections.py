@@ -9,7 +9,7 @@ from rlready.analysis.gate_audit import audit_rejections, is_refused
 from rlready.analysis.plateau import describe_settling
 from rlready.analysis.policies import AFFORDED, LOST, describe_cheap, list_families, list_policies, name_cost, pick_probe, price
 from rlready.analysis.pool import explain_no_pool, find_pools, find_probes
-from rlready.analysis.saving import name_judges
+from rlready.analysis.saving import NO_RESULT, name_judges
 from rlready.records.outcome import CANDIDATE_STAGES, STAGE_NAMES
 from rlready.stages.report.document import Plot, Section
 from rlready.stages.report.plots import draw_policies
@@ -24,6 +24,8 @@ POLICY_NOTES = [
     " random, in expectation. In brackets: 95% intervals over settings; there is none with fewer than 8 settings, or if"
     " hardly any resampling of them has a regret.",
     "All policies are judged on the same results of RL, so its noise is in every regret.",
+    "Each setting counts once, as the mean of its seeds, and the gate takes it if it approved at least half of them. The net"
+    " saving of the gate counts every candidate instead, with all that its RL took, validations included.",
 ]
 
 
@@ -145,6 +147,7 @@ def _describe_balance(rows: list[Row], base: Row) -> list[str]:
     if not found.skipped and not found.refused:
         said.append(f"{pronoun.capitalize()} kept no candidate from RL, so nothing was saved.")
     verdict = f"{who} saved more than {pronoun} cost" if found.net > 0 else f"{who} cost more than {pronoun} saved"
-    if not any(row.sent for row in rows):
-        verdict = "no saving, because no candidate was approved"
+    if not any(row.keeps for row in rows):
+        why = NO_RESULT if any(row.sent for row in rows) else "no candidate was approved"
+        verdict = f"no saving, because {why}"
     return [" ".join([*said, f"{net}: {found.net:+,.0f} device-seconds; {verdict}."])]

@@ -61,7 +61,9 @@ def describe_external(rows: list[Row]) -> list[str]:
     theirs = sum(row.elsewhere is not None for row in finished)
     if not theirs:
         return []
-    which = "All results of RL are" if theirs == len(finished) else f"{theirs} of {len(finished)} results of RL are"
+    which = f"{theirs} of {len(finished)} results of RL {'is' if theirs == 1 else 'are'}"
+    if theirs == len(finished):
+        which = "All results of RL are"
     checked = "whether RL and benchmark were the same for all of them was not checked"
     if len(finished) == 1:
         which, checked = "The only result of RL is", "it was not checked"
@@ -189,7 +191,7 @@ def describe_origin(sweep: SweepResult, rows: list[Row], base: Row, k: int | Non
     every = (*rows, base)
     before = [(row.predictors.problems, row.predictors.samples, "before RL") for row in every]
     sizes = [*before, *((row.benchmark.problems, row.benchmark.samples, "on the benchmark") for row in every)]
-    known = [f"{problems} problems x {samples} samples {when}" for problems, samples, when in sizes if problems and samples]
+    known = [f"{count(n, 'problem')} x {count(samples, 'sample')} {when}" for n, samples, when in sizes if n and samples]
     measured = [*dict.fromkeys(known), f"k = {k}" if k else "", trained]
     digests = [model["digest"] for row in every if (model := row.outcome.links.get("base_model")) and model.get("digest")]
     model = given.get("base_model", "")
@@ -207,7 +209,7 @@ def _describe_data(given: dict, rows: tuple[Row, ...]) -> str:
     names = {"SFT": given.get("curate_sft_data"), "evaluation": given.get("curate_evaluation_data")}
     named = [f"{use} {name}" for use, name in names.items() if name]
     sets: dict = next((row.outcome.links["data"] for row in rows if row.outcome.links.get("data")), {})
-    sized = [f"{name} {entry['rows']} rows ({str(entry['digest'])[:DIGEST]})" for name, entry in sets.items()]
+    sized = [f"{name} {count(entry['rows'], 'row')} ({str(entry['digest'])[:DIGEST]})" for name, entry in sets.items()]
     return "; ".join(filter(None, (", ".join(named), ", ".join(sized))))
 
 
