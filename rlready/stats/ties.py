@@ -1,6 +1,6 @@
 """When two numbers are equal: one tolerance for every threshold, budget, rank and tie.
 
-Means of counts are rational, but floats round them: 0.45 - 0.5 is below -0.05.
+Means of counts are rational, but floats round them: 0.6 - 0.65 is below -0.05.
 """
 
 import math

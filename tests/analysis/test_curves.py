@@ -21,6 +21,7 @@ from rlready.analysis.predictor import pick_main
 from rlready.analysis.quality import judge_predictor
 from rlready.analysis.sweep_result import SweepResult, write_sweep
 from rlready.errors import InputError
+from rlready.stages.report.headline import summarize
 from rlready.stats.intervals import bound_mean
 from rlready.stats.pass_at_k import summarize_curve
 
@@ -64,6 +65,12 @@ def written(tmp_path):
     runs = [make_run(seed) for seed in range(5)]
     write_curves(runs, tmp_path / "curves.parquet")
     return runs, read_curves(tmp_path / "curves.parquet")
+
+
+def test_summary_names_no_reason_where_curves_keep_none(written):
+    for read in written[1]:
+        gate = summarize(read, *read_rows(read))[1]
+        assert gate.startswith("Gate: approved ") and not gate.endswith((":", ": ")), gate
 
 
 def test_what_is_read_is_what_was_written(written):

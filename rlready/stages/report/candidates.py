@@ -116,7 +116,7 @@ def describe_candidates(rows: list[Row], base: Row, k: int | None, most_rows: in
     if any(row.candidate.is_midway for row in rows):
         notes.append(MIDWAY)
     if any(name != shown for name, shown in short.items()):
-        notes.insert(0, "Names are shown without the seed and the learning rate that all candidates share.")
+        notes.insert(0, "Names omit the seed or learning rate that all candidates share.")
     return Section("Candidates", [], table, notes, summed=base.measured, folded=len(rows) > most_rows)
 
 

@@ -260,9 +260,9 @@ def _describe_gate(rows: list[Row]) -> str:
     if any(row.verdict.mode == "off" for row in judged):
         return "off, RL for every candidate" + (", up to the race" if any(row.outrun for row in rows) else "")
     approved = [row for row in judged if row.approved]
-    reason = (approved or judged)[0].verdict.reason.split("; ")[0]  # its first statement decided
+    reason = (approved or judged)[0].verdict.reason.split("; ")[0]  # its first statement decided; curves keep none
     if not approved:
         said = f"approved none of {len(judged)} candidates;" if len(judged) > 1 else "did not approve the only one it judged,"
-        return f"{said} {judged[0].name}: {reason}"
+        return f"{said} {judged[0].name}: {reason}" if reason else said.rstrip(";,")
     named = f"{name_some([row.name for row in approved])} ({len(approved)} of {count(len(judged), 'candidate')})"
-    return f"approved {named}: {reason}"
+    return f"approved {named}: {reason}" if reason else f"approved {named}"
