@@ -15,21 +15,21 @@ class Curate:
 
     sft_data: str = knob(
         "openai/gsm8k:main:train",
-        "SFT examples with worked solutions: a name of datasets.yaml or curate_sources, hub_id[:config[:split]], a file,"
-        " folder or URL (.jsonl, .json, .csv, .parquet, .arrow), builtin:list-machine or builtin:countdown; empty:"
+        "SFT examples with worked solutions: a name from datasets.yaml or curate_sources, hub_id[:config[:split]], a file,"
+        " folder or URL (.jsonl, .json, .csv, .tsv, .parquet, .arrow), builtin:list-machine or builtin:countdown; empty:"
         " none, for runs without SFT and RL",
         "the smallest public set with worked solutions", form=True,
     )
     rl_data: str = knob(
-        "", "RL prompts, same forms; empty: problems of the SFT data, set aside for RL", "one source is enough", form=True
+        "", "RL prompts, in the same forms; empty: some problems of the SFT data", "one source is enough", form=True
     )
     evaluation_data: str = knob(
         "openai/gsm8k:main:test",
-        "Evaluation problems, same forms, several separated by commas (math_500, aime_2025); benchmarks.yaml is searched first",
+        "Evaluation problems, in the same forms, separated by commas (math_500, aime_2025); benchmarks.yaml is searched first",
         "test split of the default data", form=True,
     )
     predictor_data: str = knob(
-        "", "Problems for Pass@k, same forms; empty: evaluation problems, set aside", "one source is enough", form=True
+        "", "Problems for Pass@k, in the same forms; empty: some of the evaluation data", "one source is enough", form=True
     )
     sources: dict = knob(
         {}, "Data sources of your own by name, in the form of datasets.yaml", "the registries hold the paper's"
@@ -46,7 +46,7 @@ class Curate:
         texts=True,
     )
     contamination_ngram: int = knob(
-        4, "Words of the n-grams by which training and evaluation problems are compared; 0: exact matches only",
+        4, "Words per n-gram when training problems are compared with evaluation problems; 0: exact matches only",
         "measured", least=0,
     )
     contamination_overlap: float = knob(
@@ -54,11 +54,11 @@ class Curate:
         "measured: 56 of 60 near matches are the same problem (make near-matches)", least=0, most=1,
     )
     near_duplicates: float = knob(
-        0.8, "Jaccard similarity (5-word shingles) of near-duplicates, dropped or kept in one split; null or 0: off",
+        0.8, "Jaccard similarity (5-word shingles) of near-duplicates, dropped or kept in one split; null or 0 disables it",
         "measured", least=0, most=1, off=0,
     )
     traces: str = knob(
-        "all", "all, or verified: only traces that end in the given answer", "the data as it is", choices=("all", "verified")
+        "all", "Worked solutions (traces): all, or verified (with the given answer)", "no filter", choices=("all", "verified")
     )
     min_tokens: int = knob(
         0, "Minimum tokens of a trace, by the base model's tokenizer; null or 0 disables it", "no limit", least=0, off=0
@@ -67,7 +67,7 @@ class Curate:
         0, "Maximum tokens of a trace, by the base model's tokenizer; null or 0 disables it", "no limit", least=0, off=0
     )
     match: str = knob(
-        "examples", "What subsets of one size have equal numbers of: examples, or tokens (those of the random subset)",
+        "examples", "What subsets of one size have in common: the number of examples, or of tokens (that of the random subset)",
         "paper: subsets of equal size", choices=("examples", "tokens"),
     )
     min_pass_rate: float = knob(
@@ -78,7 +78,7 @@ class Curate:
     )
     pass_rate_samples: int = knob(
         8, "Samples of the base model per problem, if the pass rate is limited",
-        "the group of GRPO; 0.18 standard error", least=1,
+        "size of a GRPO group; standard error at most 0.18", least=1,
     )
     sft_examples: int = knob(0, "Maximum SFT examples; null or 0: all (a builtin source needs a number)", "all", least=0, off=0)
     heldout_problems: int = knob(
@@ -86,22 +86,22 @@ class Curate:
         "standard error about 2% of the loss", least=1,
     )
     rl_problems: int = knob(
-        1024, "Problems for RL: prompts and validation problems", "rl_steps x rl_prompts_per_step, each seen at most twice",
+        1024, "Problems for RL: prompts and validation problems", "each is seen at most twice in rl_steps",
         least=1,
     )
     validation_problems: int = knob(
-        64, "RL problems, at most a quarter, set aside for validation instead of training; null or 0: none",
-        "a standard error of about 5 points", least=0, off=0,
+        64, "RL problems set aside for validation instead of training, at most a quarter of them; null or 0: none",
+        "standard error of about 5 points", least=0, off=0,
     )
     predictor_problems: int = knob(
         128, "Evaluation problems for Pass@k, apart from RL's and the benchmark's; without RL, at most this many",
-        "paper: every benchmark; this costs less", least=1,
+        "the paper uses whole benchmarks; this costs less", least=1,
     )
     benchmark_problems: int = knob(
         512, "Evaluation problems for the benchmark, apart from the predictors'; with several benchmarks, this many of each",
-        "about 2 points", least=1,
+        "standard error of about 2 points", least=1,
     )
-    seed: int = knob(0, "Seeds every split and subset", "convention", least=0, most=LARGEST_SEED)
+    seed: int = knob(0, "Seed of every split and subset", "convention", least=0, most=LARGEST_SEED)
 
     @property
     def validated(self) -> int:

@@ -32,7 +32,7 @@ class Sweep:
     subsets: list = knob(["random"], "SFT subsets to try: random, shortest, longest, mixed", "paper, instance level", form=True)
     examples: list = knob([1024], "SFT examples to try", "small enough for one GPU-hour with the default model", form=True)
     learning_rates: list = knob([2e-5], "SFT learning rates to try", "TRL SFTConfig default", form=True)
-    seeds: list = knob([0], "Seeds to repeat every candidate with; each seeds SFT and RL", "one seed per candidate", form=True)
+    seeds: list = knob([0], "Seeds to repeat every candidate with, each for SFT and RL", "one seed per candidate", form=True)
     checkpoints: str = knob(
         "separate",
         "separate (a training for each candidate), or every-epoch: candidates that differ only in epochs are checkpoints of one"
@@ -60,7 +60,7 @@ class Sft:
 
     batch_size: int = knob(32, "SFT examples per optimizer step, over all devices", "laptop miniature", least=1)
     per_device_batch_size: int = knob(
-        0, "SFT examples per device at once; 0: its whole share of the batch", "a small model needs no saving", least=0
+        0, "SFT examples per device at once; 0: its whole share of the batch", "small models fit", least=0
     )
     packing: bool = knob(
         False,
@@ -108,7 +108,7 @@ class Sampling:
     gpu_memory_utilization: float = knob(
         0.9, "Share of a GPU's memory that vllm takes", "vLLM default 0.92, less what runs next to it", above=0, most=1
     )
-    seed: int = knob(0, "Seeds the samples of predictors and benchmark", "convention", least=0, most=LARGEST_SEED)
+    seed: int = knob(0, "Seed of the samples of predictors and benchmark", "convention", least=0, most=LARGEST_SEED)
 
 
 @dataclass(frozen=True)
@@ -183,8 +183,8 @@ class Gate:
     )
     max_verifier_disagreement: float = knob(
         0.1,
-        "Maximum share of answers accepted by math-verify that the second check refuses; above it, undecided; null or 1"
-        " disables it",
+        "Of the answers that the exact check or math-verify accepts, the maximum share that the exact check refuses; above it,"
+        " undecided; null or 1 disables it",
         "measured below 1% on rewritten answers of MATH-500", least=0, off=1, most=1,
     )
     max_verifier_unknown: float = knob(
@@ -204,7 +204,7 @@ class Gate:
         "no audit", least=0, most=1, form=True,
     )
     seed: int = knob(
-        0, "Seeds the draw of the audit, together with the id of the run", "convention", least=0, most=LARGEST_SEED
+        0, "Seed of the audit's draw, together with the id of the run", "convention", least=0, most=LARGEST_SEED
     )
     register_models: bool = knob(
         True, "Register the approved models in MLflow's model registry, and the best after RL with the alias rl-winner",
@@ -230,7 +230,7 @@ class Rl:
     prompts_per_step: int = knob(16, "Prompts per GRPO step", "laptop miniature", least=1)
     num_generations: int = knob(8, "Completions per prompt (the group)", "TRL GRPOConfig default num_generations", least=2)
     per_device_batch_size: int = knob(
-        0, "Completions per device at once; 0: its whole share of the step", "a small model needs no saving", least=0
+        0, "Completions per device at once; 0: its whole share of the step", "small models fit", least=0
     )
     gpu_memory_utilization: float = knob(
         0.3, "Share of a GPU's memory for vllm next to the trainer",
@@ -279,7 +279,7 @@ class Race:
     )
     audit_fraction: float = knob(
         0.0, "Share of the dropped candidates that go on anyway, to measure what the race gets wrong",
-        "the gate's audit costs enough", least=0, most=1,
+        "no audit", least=0, most=1,
     )
 
 
