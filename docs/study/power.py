@@ -40,12 +40,12 @@ class Components(NamedTuple):
 
 
 def read_candidates(path: Path) -> dict[str, list[list[float]]]:
-    """Returns the four numbers of each seed by setting, of the random subsets in the table of candidates of a report."""
+    """Returns the four numbers of each seed by setting, of the random subsets in the table of candidates of study-report.md."""
     found: dict[str, list[list[float]]] = {}
     for line in path.read_text().splitlines():
         cells = [cell.strip() for cell in line.split("|")]
         name = re.fullmatch(r"((?:random-.*|no-sft))-s\d+", cells[1]) if len(cells) > 11 else None
-        numbers = [re.match(r"\d\.\d+", cells[column]) for column in (4, 6, 8, 10)] if name else []
+        numbers = [re.match(r"\d\.\d+", cells[column]) for column in (5, 7, 9, 3)] if name else []
         if name and all(numbers):
             one, at_k, loss, after = (float(number[0]) for number in numbers if number)
             found.setdefault(name[1], []).append([one, at_k, -loss, after])

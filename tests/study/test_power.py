@@ -15,7 +15,7 @@ simulate, parts = POWER["simulate"], POWER["estimate"]()
 def test_the_candidates_are_those_of_the_first_study():
     found = POWER["read_candidates"](POWER["HERE"] / "study-report.md")
     assert len(found) == 11 and all(len(seeds) == 3 for seeds in found.values())
-    assert np.mean([seed[3] for seed in found["random-1024x4-lr0.001"]]) == pytest.approx(0.686, abs=1e-3)
+    assert np.mean([seed[3] for seed in found["random-1024x4"]]) == pytest.approx(0.686, abs=1e-3)
     means = np.array([np.mean(seeds, 0) for seeds in found.values()])
     assert spearman(means[:, 1], means[:, 3]) == pytest.approx(0.90)
 
