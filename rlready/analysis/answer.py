@@ -17,6 +17,23 @@ from rlready.stats.ties import reaches
 
 NEARLY_ALL = 0.9  # share of a model's samples that makes its score say nothing
 TRUNCATED, NO_ANSWER, UNCLEAR, NOT_JUDGED = range(4)  # why samples have no answer that was judged
+# What is wrong with them and what to do, if rlready drew them, and if they are of logs.
+ADVICE = {
+    TRUNCATED: (
+        "were truncated by the length limit{mixed}; raise sampling_max_tokens{now}.",
+        "were truncated by the length limit{mixed}; sample longer completions.",
+    ),
+    NO_ANSWER: (
+        "have no final answer in the form the prompt asks for; change the prompt or format of the evaluation data"
+        " (curate_sources), or teach the form by SFT.",
+        "have no final answer in the form the verifier reads; change the prompt or --format, or teach the form by SFT.",
+    ),
+    UNCLEAR: ("have no final answer; whether they were truncated is unknown.",) * 2,
+    NOT_JUDGED: (
+        "could not be judged by the verifier, which counts as wrong; rlready samples --unknown shows them.",
+        "have an unknown score, which counts as wrong.",
+    ),
+}
 
 
 class First(NamedTuple):
@@ -148,32 +165,32 @@ def describe_sharpening(name: str, best: list[Row], base: Row) -> list[str]:
 
 
 def describe_favorite(rows: list[Row], noise: ScoreNoise) -> list[str]:
-    """Returns whether the highest Pass@1 after SFT, of settings or candidates, predicted the best result of RL."""
+    """Returns whether the highest Pass@1 before RL, of settings or candidates, predicted the best result of RL."""
     settings = _list_settings(rows, noise)
     means = [setting.average(attrgetter("sft_pass_at_1")) for setting in settings]
     measured = [(setting, mean) for setting, mean in zip(settings, means, strict=True) if mean is not None]
     best, before = settings[0], means[0]
     if before is None:
-        return ["Whether Pass@1 after SFT predicted this is unknown: it was not measured."]
+        return ["Whether Pass@1 before RL predicted this is unknown: it was not measured."]
     if not any(mean for _, mean in measured):
-        return ["No candidate solved a problem in one try after SFT (T=1), so Pass@1 could not rank them."]
+        return ["No candidate solved a problem in one try before RL, so Pass@1 could not rank them."]
     favorite, most = max(measured, key=itemgetter(1))
     leader, led = max((pair for pair in measured if pair[0].scores), key=itemgetter(1))
     said, among = [], "Among those measured, the" if len(measured) < len(settings) else "The"
     if not favorite.scores and not reaches(led, most):
         verdicts = ", ".join(dict.fromkeys(map(show_verdict, favorite.rows)))
         said.append(
-            f"{among} highest Pass@1 (T=1) after SFT, {show(most)}, belongs to {favorite.name}, which has no result"
+            f"{among} highest Pass@1 before RL, {show(most)}, belongs to {favorite.name}, which has no result"
             f" of RL ({verdicts}); how it would have ended is unknown."
         )
         among = "Among those with RL, the"
     if reaches(statistics.fmean(leader.scores), statistics.fmean(best.scores)) or reaches(before, led):
-        return [*said, f"{among} highest Pass@1 (T=1) after SFT, {show(led)}, was also the highest after RL."]
+        return [*said, f"{among} highest Pass@1 before RL, {show(led)}, was also the highest after RL."]
     lead = compare_settings(best, leader, noise)
     unsure = "" if lead.sure or lead.low is None else ", which may be chance"
     ended = show_score(leader.rows[0]) if len(leader.rows) == 1 else show_scores(leader)
     ended = f"{leader.name} led with {show(led)} and ended at {ended}, {lead.describe()} lower{unsure}."
-    return [*said, f"{among} highest Pass@1 (T=1) after SFT was not the highest after RL: {ended}"]
+    return [*said, f"{among} highest Pass@1 before RL was not the highest after RL: {ended}"]
 
 
 def show_scores(setting: Setting) -> str:
@@ -191,35 +208,30 @@ def describe_lost_answers(rows: list[Row], max_tokens: int | None) -> tuple[list
 
     The first sentences are on most of the candidates, so that the scores of the run say little, the others on single ones.
     """
-    shares = defaultdict(list)
+    shares: dict[int, list[tuple[Row, float, float]]] = defaultdict(list)
     for row in rows:
         seen = row.shares_before if row.score is None or row.elsewhere else row.shares_after
+        if seen == (None, None, None):
+            continue
         cut, unjudged = seen.truncated or 0.0, seen.not_judged or 0.0
         lost = max(cut, seen.no_answer or 0.0)
         # A truncated sample has no answer: the form is to blame only if most of the samples without one ended by themselves.
         why = UNCLEAR if seen.truncated is None else TRUNCATED if 2 * cut >= lost else NO_ANSWER
-        if seen != (None, None, None):
-            shares[NOT_JUDGED if unjudged > lost else why].append((row.name, cut, max(lost, unjudged)))
+        shares[NOT_JUDGED if unjudged > lost else why].append((row, cut, max(lost, unjudged)))
     everywhere, somewhere = [], []
     for why, alike in sorted(shares.items()):
         general = len(alike) > len(rows) / 2 and statistics.fmean(lost for *_, lost in alike) >= NEARLY_ALL
         if not (told := alike if general else [one for one in alike if one[2] >= NEARLY_ALL]):
             continue
-        names, *columns = zip(*told, strict=True)
+        own, *columns = zip(*told, strict=True)
         cut, lost = map(statistics.fmean, columns)
         mixed = why == TRUNCATED and cut < NEARLY_ALL
-        also = " or have no final answer" if mixed else ""
-        raised = "sampling_max_tokens" + ("" if max_tokens is None else f" (now {max_tokens})")
-        what = {
-            TRUNCATED: f"were truncated by the length limit{also}; raise {raised}.",
-            NO_ANSWER: "have no final answer in the form the prompt asks for; change the prompt or format of the evaluation"
-            " data (curate_sources), or teach the form by SFT.",
-            UNCLEAR: "have no final answer; whether they were truncated is unknown.",
-            NOT_JUDGED: "could not be judged by the verifier, which counts as wrong; rlready samples --unknown shows them.",
-        }[why]
+        what = ADVICE[why][all(row.candidate.log for row in own)].format(
+            mixed=" or have no final answer" if mixed else "", now="" if max_tokens is None else f" (now {max_tokens})"
+        )
         if general:
             share = show_percent(cut if why == TRUNCATED and not mixed else lost)
             everywhere.append(f"The scores say little: {share} of the samples {what}")
         else:
-            somewhere.append(f"Nearly all samples of {name_some(names)} {what}")
+            somewhere.append(f"Nearly all samples of {name_some([row.name for row in own])} {what}")
     return everywhere, somewhere

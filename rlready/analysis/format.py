@@ -124,6 +124,22 @@ def count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
+def count_of(part: int, whole: int, noun: str) -> str:
+    """Returns a part of some things: "2 of 3 runs", "all 3 runs", "both runs", "the only run", "none of 3 runs", "no run"."""
+    if not part:
+        return f"none of {count(whole, noun)}" if whole > 1 else f"no {noun}"
+    if part == whole:
+        return {1: f"the only {noun}", 2: f"both {noun}s"}.get(whole, f"all {whole} {noun}s")
+    return f"{part} of {whole} {noun}s"
+
+
+def count_them(part: int, whole: int) -> str:
+    """Returns a part of what was named before: "2 of them", "all of them", "none of them", or "it" if there is one."""
+    if part == whole:
+        return "it" if whole == 1 else "all of them"
+    return f"{part or 'none'} of them"
+
+
 def name_some(names: Sequence[str]) -> str:
     """Returns the first names, and how many more there are."""
     more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rlready.analysis.comparison import Interval, Row, compare, list_scores
-from rlready.analysis.format import count, show_result
+from rlready.analysis.format import count, count_of, count_them, show_result
 from rlready.stats.intervals import bound_drawn_share, estimate_interval
 from rlready.stats.ties import reaches
 
@@ -78,7 +78,7 @@ def audit_rejections(rows: list[Row]) -> Audit | str:
     return Audit(
         rejected=len(rejected),
         failed=len(refused) - len(rejected),
-        called="rejected" if all(row.verdict.decision == "rejected" for row in rejected) else "not approved",
+        called="rejected" if all(row.verdict.decision == "rejected" for row in rejected) else "unapproved",
         drawn=len(drawn),
         chosen=len(chosen),
         false=len(leads),
@@ -97,33 +97,34 @@ def is_refused(row: Row) -> bool:
     return row.verdict.decision == "rejected" or (row.verdict.decision == "undecided" and bool(row.verdict.propensity))
 
 
+def say_beaten(better: int, seen: int) -> str:
+    """Returns how many of the candidates named before beat something, as the beginning of a sentence."""
+    return "it did not beat" if seen == 1 and not better else f"{count_them(better, seen)} beat"
+
+
 def _find_obstacle(rows: list[Row], rejected: list[Row], approved: Scored, drawn: Scored, chosen: Scored) -> str:
     """Returns why the rejections cannot be checked, or nothing."""
     seen = len(drawn) + len(chosen)
+    ran = f"RL ran for {count_of(seen, len(rejected), 'rejected candidate')}"
     if any(row.verdict.mode == "off" for row in rows):
         return "The gate was off, so there are no rejections to check."
     if not seen and (lost := sum(row.verdict.audited and row.lost for row in rows)):
         whom, retry = count(lost, "audited candidate"), "it" if lost == 1 else "them"
         return f"Unknown: RL or its benchmark failed for {whom}; to find out, retry {retry} (sweep_attempts)."
     if not rejected:
-        return "The gate rejected none, so there are no rejections to check."
+        return "The gate rejected no candidate that it judged, so there are no rejections to check."
     if lost := sum(row.dropped for row in rejected):
         return (
             f"Unknown: the race dropped {lost} of the candidates that the gate audit sent to RL, so those with a result are no"
             " random draw."
         )
     if not seen:
-        many = len(rejected) > 1
-        ran = f"ran for none of {len(rejected)} rejected candidates" if many else "did not run for the rejected one"
         return (
-            f"Unknown: RL {ran}. To find out, run again with gate_audit_fraction above 0, which runs it for a random share"
+            f"Unknown: {ran}. To find out, run again with gate_audit_fraction above 0, which runs it for a random share"
             " of the rejected, or with gate_mode=audit, which runs it for all."
         )
     if not approved:
-        return (
-            f"RL ran for {seen} of {count(len(rejected), 'rejected candidate')}, but no approved one has finished it, so there"
-            " is no result to compare with."
-        )
+        return f"{ran}, but there is no result of an approved one to compare with."
     if any(not row.verdict.propensity or not 0 < row.verdict.propensity <= 1 for row, _ in drawn):
         return "The rejections cannot be checked: the probability with which RL ran for the rejected is not recorded."
     if not drawn and len(chosen) < len(rejected):
@@ -131,9 +132,9 @@ def _find_obstacle(rows: list[Row], rejected: list[Row], approved: Scored, drawn
         wrong, unseen = sum(not reaches(top, score) for _, score in chosen), len(rejected) - len(chosen)
         return (
             f"{len(chosen)} of {len(rejected)} rejected candidates {'has' if len(chosen) == 1 else 'have'} an external result;"
-            f" {wrong or 'none'} of them ended above the best approved one ({best.name}, {show_result(best)}). They were"
-            f" chosen, not drawn at random, so they say nothing about the rest: between {wrong} and {wrong + unseen} of all"
-            " rejections are wrong. To narrow this down, record results of all of them, or run RL for a random share"
+            f" {say_beaten(wrong, len(chosen))} the best approved one ({best.name}, {show_result(best)}). Results that were"
+            f" chosen, not drawn at random, say nothing about the rest: between {wrong} and {wrong + unseen} of all rejections"
+            " are wrong. To narrow this down, record results of all of them, or run RL for a random share"
             " (gate_audit_fraction)."
         )
     return ""

@@ -106,7 +106,7 @@ def list_families(pool: Pool, k: int | None, probes: Sequence[Probe] = ()) -> li
     for predictor in pick_main(k):
         if ranked := [one for most in budgets if (one := rank_by(pool, predictor, most))]:
             name = f"by {predictor.short}"
-            found.append(Family(f"1, 2, ... {name}", f"the best {{}} by {predictor.label}", ranked))
+            found.append(Family(f"1, 2, ... {name}", f"the top {{}} by {predictor.label}", ranked))
     if probe:
         at = f"at step {probe.step}"
         races = [race(RACE, probe, most) for most in budgets]
@@ -116,7 +116,7 @@ def list_families(pool: Pool, k: int | None, probes: Sequence[Probe] = ()) -> li
             found.append(Family(f"the gate, a race {at}, 1, 2, ... go on", said, races))
     for eta, name in HALVING.items():
         if halved := list_halvings(pool, probes, eta):
-            found.append(Family(f"{name.lower()}, 1, 2, ... rounds", f"{name.lower()} in {{}} rounds", halved))
+            found.append(Family(f"{name.lower()}, 1, 2, ... rounds", f"{{}}-round {name.lower()}", halved))
     return [*found, Family("1, 2, ... at random", "", [draw_some(most) for most in budgets])]
 
 
@@ -137,7 +137,8 @@ def rank_by(pool: Pool, predictor: Predictor, most: int, called: str = "") -> Po
     if (means := score_settings(pool.settings, predictor)) is None:
         return None
     rounds = (Round(lambda draw: take_best(means[draw], min(most, len(draw)))),)
-    return Policy(f"Best {called or most} by {predictor.short}", rounds)
+    which = "Best" if most == 1 and not called else f"Best {called or most}"
+    return Policy(f"{which} by {predictor.short}", rounds)
 
 
 def draw_some(most: int, called: str = "") -> Policy:
@@ -203,12 +204,15 @@ def trace(pool: Pool, policies: list[Policy]) -> list[tuple[float, float]]:
 def describe_cheap(pool: Pool, families: list[Family]) -> list[str]:
     """Returns which policies lose little at a small part of the cost, each at the smallest budget that suffices."""
     found = []
-    for family in [one for one in families if one.said]:
+    for family in families:
         ends = enumerate(trace(pool, family.policies), 1)
-        if most := next((most for most, (cost, lost) in ends if cost <= AFFORDED and lost <= LOST), 0):
+        most = next((most for most, (cost, lost) in ends if cost <= AFFORDED and lost <= LOST), 0)
+        if family.said and most:
             found.append(family.said.format(most))
     limits = f"at most {100 * AFFORDED:.0f}% of the {name_cost(pool)} of RL for all, with a regret of at most {LOST:g}"
-    said = [f"In hindsight, these choices would have had {limits}: {', '.join(found) or 'none, at any budget'}."]
+    said = [f"In hindsight, no choice would have had {limits}."]
+    if found:
+        said = [f"In hindsight, these choices would have had {limits}: {', '.join(found)}."]
     if not pool.priced:
         said.append(
             "Not all costs were recorded on one kind of device, so every RL run counts the same here and predictors count 0."

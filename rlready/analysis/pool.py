@@ -13,7 +13,7 @@ import numpy as np
 
 from rlready.analysis.comparison import Row, Setting, group_settings
 from rlready.analysis.costs import Cost, measure_cost, measure_rl
-from rlready.analysis.format import count
+from rlready.analysis.format import count_of
 from rlready.errors import InputError
 from rlready.gate.race import Runner, find_runner, measure_race_lead
 from rlready.records.outcome import ValidationPoint
@@ -89,7 +89,7 @@ def explain_no_pool(rows: list[Row]) -> str:
         return "fewer than two settings have a result"
     if any(row.dropped for row in rows):
         return "the race dropped candidates"
-    return f"RL ran for {sum(row.score is not None for row in rows)} of {count(len(rows), 'candidate')}"
+    return f"RL ran for {count_of(sum(row.score is not None for row in rows), len(rows), 'candidate')}"
 
 
 def make_pool(settings: list[Setting], base: Row, label: str) -> Pool:

@@ -135,7 +135,7 @@ def test_what_the_gate_avoided_is_one_sentence():
     without = "Whether a candidate without RL would have ended best is unknown without an audit"
     assert unknown.said.endswith(f"{without} (gate_mode=audit or gate_audit_fraction).")
     half = [*map(enforce, ROWS[:3]), ROWS[3]]
-    said = "RL ran for 1 of the 2 rejected candidates anyway; it did not beat the best approved one."
+    said = "RL ran for 1 of 2 rejected candidates anyway; it did not beat the best approved one."
     assert said in weigh_gate(half, BASE).said
     assert weigh_gate(half, BASE).said.endswith("The other one was not run.")
     assert "a net saving of about" in weigh_gate(half, BASE).said and weigh_gate(half, BASE).regret is None
@@ -150,28 +150,28 @@ def test_no_verdict_no_sentence_and_a_gate_that_approves_none_has_no_result():
     rejected = [make_row(number, *values[:-1], False) for number, values in enumerate(SWEEP)]
     found = weigh_gate(rejected, BASE)
     assert found.regret is found.avoided is None and "approved none of 4 candidates" in found.said
-    assert found.said.endswith("which would leave no result. RL ran for 4 of them anyway.")
+    assert found.said.endswith("which would leave no result. RL ran for all of them anyway.")
     refused = weigh_gate([enforce(row) for row in rejected], BASE)
     assert refused.list_figures() == {} and "approved none of 4 candidates, which leaves no result" in refused.said
     first = enforce(rejected[0], rl=rejected[0].outcome.rl, benchmark=rejected[0].outcome.benchmark)
     drawn = weigh_gate([first, *rejected[1:3], enforce(rejected[3])], BASE)
     assert drawn.list_figures() == {} and drawn.said.endswith("RL ran for 3 of them anyway.")
-    said = "The gate did not approve the only candidate, which would leave no result. RL ran for it anyway."
+    said = "The gate approved no candidate, which would leave no result. RL ran for it anyway."
     assert weigh_gate(rejected[:1], BASE).said == said
     all_approved = weigh_gate([make_row(number, *values[:-1], True) for number, values in enumerate(SWEEP)], BASE)
     assert (
         all_approved.avoided == pytest.approx(-MEASURED)
-        and "with no net saving: the gate costs 6% of RL for all more than it avoids" in all_approved.said
+        and all_approved.said == "The gate approved all 4 candidates, so it saved nothing."
     )
     every = [enforce(make_row(number, *values[:-1], True)) for number, values in enumerate(SWEEP)]
     last = dataclasses.replace(every[3].outcome, rl=None, benchmark=None)
     assert weigh_gate([*every[:3], read_row(last, 64)], BASE).said == (
-        "The gate rejected none of 4 candidates, so it saved nothing."
+        "The gate approved all 4 candidates, so it saved nothing."
     )
     failed = {"verdict": Verdict(every[2].name, "rejected", False, "SFT failed"), "failure": Failure("sft", "killed")}
     lost = dataclasses.replace(every[2].outcome, predictors=None, rl=None, benchmark=None, **failed)
     assert weigh_gate([*every[:2], read_row(lost, 64), read_row(last, 64)], BASE).said == (
-        "The gate rejected none of 3 candidates that it could judge (1 failed earlier), so it saved nothing."
+        "The gate approved all 3 candidates that it could judge (1 failed earlier), so it saved nothing."
     )
 
 
@@ -184,14 +184,14 @@ def test_what_failed_in_rl_was_judged_and_counts_on_neither_side_of_the_cost():
     assert "over running RL on all that did not fail." in found.said and found.net.endswith("candidates that did not fail")
     alone = weigh_gate([lost], BASE)
     assert (alone.said, alone.net) == (
-        "The gate did not reject the only candidate, so it saved nothing.", "none: no candidate was rejected",
+        "The gate approved the only candidate, so it saved nothing.", "none, because no candidate was rejected",
     )  # fmt: skip
     seen = weigh_gate([make_row(4, *SWEEP[3], rl=None, benchmark=None, failure=failure), *ROWS], BASE).said
     assert "RL ran for all that did not fail, which shows the regret" in seen
     rejected = next(row for row in ROWS if not row.approved)
     none = weigh_gate([lost, rejected], BASE)
     why = "RL or its benchmark failed for every candidate that was to finish RL"
-    assert none.avoided is None and none.net == f"none: {why}" and f"with no net saving: {why}." in none.said
+    assert none.avoided is None and none.net == f"none, because {why}" and f"with no net saving: {why}." in none.said
     assert f"no saving, because {why}." in " ".join(describe_costs([lost, rejected], BASE).texts)
     refused = next(row for row in rows if not row.approved)
     assert weigh_gate([lost, refused], BASE).said.startswith("The gate approved 1 of 2 candidates, with an unknown net saving")
@@ -199,7 +199,7 @@ def test_what_failed_in_rl_was_judged_and_counts_on_neither_side_of_the_cost():
     assert weigh_gate([elsewhere, refused], BASE).said.startswith("The gate approved 1 of 2 candidates")
     audited = make_row(4, *SWEEP[3], rl=None, benchmark=None, failure=failure)
     assert weigh_gate([*map(enforce, ROWS[:3]), ROWS[3], audited], BASE).said.endswith(
-        "RL ran for 1 of the 3 rejected candidates anyway (1 more failed); it did not beat the best approved one. The other"
+        "RL ran for 1 of 3 rejected candidates anyway (1 more failed); it did not beat the best approved one. The other"
         " one was not run."
     )
 
@@ -214,10 +214,24 @@ def test_seeds_of_one_setting_that_the_gate_judged_differently_count_one_by_one(
     assert "the regret, of settings approved with half of their seeds or more: the best score was missed by 0.200" in found.said
 
 
+def test_a_run_that_cost_nothing_saved_as_much_as_it_cost():
+    def free(row):
+        parts = {
+            name: dataclasses.replace(getattr(row.outcome, name), seconds=0.0) for name in ("predictors", "rl", "benchmark")
+        }
+        return read_row(dataclasses.replace(row.outcome, **parts), 64)
+
+    base = read_row(dataclasses.replace(BASE.outcome, predictors=dataclasses.replace(BASE.predictors, seconds=0.0)), 64)
+    said = weigh_gate([free(row) for row in ROWS], base).said
+    assert "with no net saving: the gate saved as much as it cost. RL ran for all" in said
+    said = describe_costs([free(row) for row in ROWS], base).texts[0]
+    assert said.endswith("Net, excluding the audit: +0 device-seconds; the gate saved as much as it cost.")
+
+
 def test_the_section_compares_them_in_a_table_and_a_plot():
     section = describe_policies(ROWS, BASE, 64)
     assert [row[:3] for row in section.table[1:3]] == [[ALL, "4 settings", "4"], [GATE, "4 settings", "2"]]
-    assert "the best 1 by Pass@64" in section.texts[0] and "SFT Pass@1" not in section.texts[0]
+    assert "the top 1 by Pass@64" in section.texts[0] and "SFT Pass@1" not in section.texts[0]
     assert "<svg" in section.plots[0].drawing and "at random" in section.plots[0].drawing
     partly = describe_policies([enforce(row) for row in ROWS], BASE, 64)
     assert not partly.table and partly.texts == ["Unknown: RL ran for 2 of 4 candidates."]

@@ -33,7 +33,7 @@ def test_a_dropped_candidate_costs_its_probe_and_avoids_the_mean():
     assert (found.mean, found.spent, found.probed) == pytest.approx((220, 2 * (4 * 10 + 20), 50))  # the audited one is free
     assert found.net == pytest.approx(3 * 220 - 120 - 50)
     said = describe_costs(rows, BASE).texts[0]
-    assert "The race cost 50: RL of the approved candidates that it dropped." in said
+    assert "The race cost 50: RL of each approved candidate that it dropped." in said
     assert "For 3 candidates without RL or dropped by the race, RL and benchmark would have taken about 660" in said
     assert said.endswith("Net: +490 device-seconds; gate and race saved more than they cost.")
     assert "the race dropped 1 of the candidates that the gate audit sent" in describe_audit(rows).texts[0]
@@ -47,19 +47,19 @@ def test_what_the_race_audited_would_have_cost_its_probe_only():
     share = (220 + 170 - 100 - 50) / (3 * 220)
     assert saving.avoided == pytest.approx(share) and saving.regret is None
     assert saving.said == (
-        "The gate approved 3 of 3 candidates and the race dropped 2 of them: a net saving of about 36% over running RL on all"
-        " of them. RL went on for 1 of the dropped anyway; it beat the best that won the race."
+        "The gate approved all 3 candidates and the race dropped 2 of them, a net saving of about 36% over running RL on all"
+        " of them. RL went on for 1 of 2 dropped candidates anyway; it beat the best that won the race."
     )
 
 
 def test_the_sentence_names_the_race_and_never_says_that_rl_ran_for_all():
     rows = [race(0), race(1), race(2, goes_on=False), race(3, approved=False, proceed=False)]
     said = weigh_gate(rows, BASE).said
-    assert said.startswith("The gate approved 3 of 4 candidates and the race dropped 1 of them: a net saving of about")
+    assert said.startswith("The gate approved 3 of 4 candidates and the race dropped 1 of them, a net saving of about")
     assert "ran for all" not in said and "race_audit_fraction" in said and "gate_audit_fraction" in said
     alone = [race(number, mode="off", approved=False, goes_on=number > 1) for number in range(4)]
     assert weigh_gate(alone, BASE).said.startswith("The race dropped 2 of 4 candidates, a net saving of about")
-    assert weigh_gate([race(0), race(1)], BASE).said.startswith("The gate approved 2 of 2 candidates, with no net saving")
+    assert weigh_gate([race(0), race(1)], BASE).said == "The gate approved both candidates, so it saved nothing."
 
 
 def test_forecasts_at_the_race_are_checked_apart_from_those_before_rl():

@@ -109,12 +109,12 @@ def test_recorded_results_are_those_of_the_run_and_marked_everywhere(folder, mon
     assert "good: 0.500 ± 0.020, 6.5 device-hours" in said and "other: 0.610 ± 0.020, cost unknown" in said
     assert "other ended best after RL, with Pass@1 0.610 ± 0.020 (external): ahead of each of the other 2" in said
     assert re.search(r"own .* approved +0.420 ± 0.010 +–", said)  # its own result is not marked
-    assert "2 of 3 results of RL are external, shown as recorded" in said
+    assert "External, and shown as recorded: 2 of 3 RL results; whether" in said
     stored = {outcome.candidate.candidate_id: outcome for outcome in read_sweep(folder / "outcomes.json").outcomes}
     assert stored["good"].elsewhere == ElsewhereRecord(0.5, 0.02, 6.5) and stored["own"].elsewhere is None
     assert stored["good"].benchmark is None and stored["good"].rl is None
     page = (folder / "report.md").read_text()
-    assert "2 of 3 results of RL are external" in page and "0.500 ± 0.020 (external)" in page
+    assert "2 of 3 RL results" in page and "0.500 ± 0.020 (external)" in page
     assert "External: 1 result." in page
     verdicts = {row["candidate"]: row for row in json.loads((folder / "verdicts.json").read_text())["candidates"]}
     assert verdicts["other"]["score_after_rl"] == 0.61 and verdicts["own"]["score_after_rl"] == 0.42
@@ -246,7 +246,7 @@ def report(outcomes, tmp_path):
 def test_chosen_rejections_alone_say_nothing_of_the_others(tmp_path):
     outcomes = add_results(make_audited([0.40], [(None, 0.0)] * 5), out_0=0.5, out_1=0.3)
     page = report(outcomes, tmp_path)
-    assert "2 of 5 rejected candidates have an external result; 1 of them ended above the best approved" in page
+    assert "2 of 5 rejected candidates have an external result; 1 of them beat the best approved" in page
     assert "between 1 and 4 of all rejections are wrong" in page and "false-rejection rate" not in page
 
 

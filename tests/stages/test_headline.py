@@ -84,9 +84,9 @@ def check_saving(saving, rows):
     unknown = None in costs or any(row.elsewhere for row in judged) or not costs
     if unknown or not approved:
         assert saving.avoided is None and "%" not in saving.said
-    if re.search("approved none|leaves? no result", saving.said):
+    if re.search("leaves? no result", saving.said):
         assert not approved
-    if re.search("rejected none|did not reject", saving.said):
+    if re.search("so it saved nothing", saving.said):
         assert len(approved) == len(judged)
 
 
@@ -104,7 +104,7 @@ def test_every_sentence_is_true_of_its_outcome(outcomes, base):
     decisions = [row.verdict.decision for row in rows if not row.failed_early]
     assert [int(n) for n in counted.groups()] == [len(rows), decisions.count("approved"), decisions.count("rejected")]
     for text in said:
-        if also := re.search(r"highest Pass@1 \(T=1\) after SFT, (\d\.\d+), was also the highest after RL", text):
+        if also := re.search(r"highest Pass@1 before RL, (\d\.\d+), was also the highest after RL", text):
             leaders = [row for row in rows if row.score == max(r.score for r in rows if r.score is not None)]
             assert float(also[1]) in [pytest.approx(row.sft_pass_at_1, abs=5e-4) for row in leaders]
     audit = audit_rejections(rows)
@@ -166,7 +166,7 @@ def test_who_led_after_sft_is_not_beaten_by_rounding():
         for number, (before, after) in enumerate([(0.3, 0.3), (0.2, 0.1 + 0.2)])
     ]
     said = list(tell_result(*read_rows(SweepResult(outcomes, BASE, {}))[:2], 64))
-    assert "The highest Pass@1 (T=1) after SFT, 0.300, was also the highest after RL." in said
+    assert "The highest Pass@1 before RL, 0.300, was also the highest after RL." in said
     assert not any("Under greedy decoding" in text for text in said)
 
 
@@ -196,15 +196,15 @@ def make_seeds(setting, epochs, before, *scores):
     ("others", "said"),
     [
         ([], "Only a has finished RL, with Pass@1 0.310 ± 0.014 (standard deviation over 2 seeds), greedy 0.310, so there is"),
-        (make_seeds("b", 2, 0.1, 0.2), "The highest Pass@1 (T=1) after SFT, 0.200, was also the highest after RL."),
-        (make_seeds("b", 2, 0.3, 0.2), "after SFT was not the highest after RL: b led with 0.300 and ended at 0.200"),
+        (make_seeds("b", 2, 0.1, 0.2), "The highest Pass@1 before RL, 0.200, was also the highest after RL."),
+        (make_seeds("b", 2, 0.3, 0.2), "before RL was not the highest after RL: b led with 0.300 and ended at 0.200"),
         (
             make_seeds("b", 2, 0.4, None) + make_seeds("c", 3, 0.1, 0.2),
-            "The highest Pass@1 (T=1) after SFT, 0.400, belongs to b, which has no result of RL (rej",
+            "The highest Pass@1 before RL, 0.400, belongs to b, which has no result of RL (rej",
         ),
         (
             [dataclasses.replace(one, predictors=None) for one in make_seeds("b", 2, 0.4, 0.1)],
-            "Among those measured, the highest Pass@1 (T=1) after SFT, 0.200, was also the highest after RL.",
+            "Among those measured, the highest Pass@1 before RL, 0.200, was also the highest after RL.",
         ),
     ],
 )

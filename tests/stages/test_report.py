@@ -252,8 +252,8 @@ def test_different_propensities_have_an_estimate_and_no_interval(report):
     ("outcomes", "said"),
     [
         (make_audited([0.4], [(None, 0.0), (None, 0.0)]), "Unknown: RL ran for none of"),
-        (make_audited([0.4], []), "The gate rejected none"),
-        (make_audited([], [(0.4, 0.5), (None, 0.5)]), "no result to compare with"),
+        (make_audited([0.4], []), "The gate rejected no candidate that it judged"),
+        (make_audited([], [(0.4, 0.5), (None, 0.5)]), "no result of an approved one to compare with"),
         (make_audited([0.4], [(0.5, None)]), "the probability with which RL ran for the rejected is not recorded"),
         (
             make_audited([0.4], [(None, 0.5)]) + [fail(make_audited([], [(0.5, 0.5)])[0], "rl")],
@@ -271,19 +271,19 @@ def test_an_audit_that_cannot_be_computed_says_why(report, outcomes, said):
 
 
 def test_one_candidate_of_several_is_singular(report):
-    assert "RL ran for 1 of 1 rejected candidate, but" in report(make_audited([], [(0.4, 1.0)])).markdown
+    assert "RL ran for the only rejected candidate, but" in report(make_audited([], [(0.4, 1.0)])).markdown
     approved, chosen, unseen = make_audited([0.4], [(0.5, 0.0), (None, 0.0)])
     theirs = dataclasses.replace(chosen, rl=None, benchmark=None, elsewhere=ElsewhereRecord(0.5, 0.01))
     sized = dataclasses.replace(approved, benchmark=dataclasses.replace(approved.benchmark, problems=1, samples=1))
     page = report([sized, theirs, unseen]).markdown
-    assert "1 of 2 rejected candidates has an external result" in page and "they say nothing about the rest" in page
-    assert "1 of 2 results of RL is external" in page and "1 problem x 1 sample on the benchmark" in page
+    assert "1 of 2 rejected candidates has an external result" in page and "; it beat the best approved one" in page
+    assert "External, and shown as recorded: 1 of 2 RL results;" in page and "1 problem x 1 sample on the benchmark" in page
 
 
 def test_the_audit_stands_in_the_report(report):
     page = report(make_audited([0.40], [(0.50, 0.5), (0.30, 0.5), (None, 0.5), (None, 0.5)]))
-    assert "RL ran for 2 of them, drawn at random; their results are weighted by inverse propensity." in page.markdown
-    assert "1 of 2 observed, 1 of them beyond chance. Estimated false-rejection rate 0.50" in page.markdown
+    assert "RL ran for 2 of them, drawn at random; each result is weighted by inverse propensity." in page.markdown
+    assert "1, beyond chance; 2 results observed. Estimated false-rejection rate 0.50" in page.markdown
     assert "Candidates without RL have no post-RL score, so the correlations leave them out" in page.markdown
     assert page.html.count('<span class="mark">audited</span>') == 2
     assert page.tables["Candidates"]["out-0"][0] == "rejected (audited)"
@@ -294,16 +294,13 @@ def test_undecided_candidates_are_part_of_the_audit_where_they_were_drawn_from(r
     left_out = report([change(o, "verdict", decision="undecided", propensity=0.0) if not i else o
                        for i, o in enumerate(outcomes[::-1])])  # fmt: skip
     assert (
-        "3 candidates rejected." in left_out.markdown and "Not counted: 1 undecided candidate without RL." in left_out.markdown
+        "Rejected: 3 candidates." in left_out.markdown and "Not counted: 1 undecided candidate without RL." in left_out.markdown
     )
     drawn = [change(o, "verdict", decision="undecided") if o.verdict.decision == "rejected" else o for o in outcomes]
     audit = audit_rejections(flatten_all(drawn))
     assert (audit.rejected, audit.drawn, audit.false, audit.rate) == (4, 2, 1, 0.5)
     page = report(drawn).markdown
-    assert (
-        "4 candidates not approved. RL ran for 2 of them" in page
-        and "RL ran for 2 of the 4 not approved candidates anyway" in page
-    )
+    assert "Unapproved: 4 candidates. RL ran for 2 of them" in page and "RL ran for 2 of 4 unapproved candidates anyway" in page
 
 
 def test_what_no_error_is_known_of_is_not_clear(report):
@@ -311,7 +308,7 @@ def test_what_no_error_is_known_of_is_not_clear(report):
     outcomes[1] = change(outcomes[1], "benchmark", standard_error=None)
     audit = audit_rejections(flatten_all(outcomes))
     assert (audit.false, audit.clear, audit.unknown) == (2, 1, 1)
-    said = "2 of 2 observed, 1 of them beyond chance, 1 unclear, without counts or standard errors."
+    said = ": 2, 1 of them beyond chance, 1 unclear, without counts or standard errors; 2 results observed."
     assert said in report(outcomes).markdown
 
 
@@ -371,12 +368,12 @@ def test_balance_is_what_was_avoided_minus_what_was_spent(report):
 
 def test_no_saving_is_claimed_where_none_was_approved(report):
     page = report(make_audited([], [(0.5, 0.5), (None, 0.5)]))
-    assert "Net saving: none: no candidate was approved" in page.markdown
-    assert "saved more than" not in page.markdown and "no saving, because no candidate was approved." in page.markdown
+    assert "Net saving: none, because no candidate was approved" in page.markdown
+    assert "saved more than" not in page.markdown and "this is no saving, because no candidate was approved." in page.markdown
     alone = report(make_audited([], [(None, 0.5)])).markdown
     assert "Whether a candidate without RL would have gained from RL is unknown" in alone
     one = report(make_audited([0.4], [(0.5, 0.5), (None, 0.5)])).markdown
-    assert "RL ran for 1 of them, drawn at random; its result is weighted" in one and "The other one was not run." in one
+    assert "RL ran for 1 of them, drawn at random; each result is weighted" in one and "The other one was not run." in one
 
 
 def test_where_all_got_rl_the_audit_paid_for_it_or_nothing_was_avoided(report):
@@ -635,7 +632,7 @@ def test_candidates_that_failed_are_named_first_and_are_no_rejections(report):
     assert page.tables["Candidates"]["x"][-1].startswith("out of memory")
     assert page.tables["Candidates"]["random-64"][-1].startswith("out of memory")
     assert '<span class="badge failed">SFT failed</span>' in page.html
-    assert "RL did not run for the rejected one" in page.markdown
+    assert "RL ran for no rejected candidate" in page.markdown
     assert page.tables["Cost"]["SFT, failed"] == ["–", "1", "at least 12.5"]
     assert "For 1 candidate without RL, RL and benchmark would have taken" in page.markdown
 
@@ -643,7 +640,7 @@ def test_candidates_that_failed_are_named_first_and_are_no_rejections(report):
 def test_what_failed_is_no_part_of_the_audit(report):
     outcomes = make_audited([0.40], [(0.50, 1.0), (0.30, 1.0)])
     page = report([*outcomes, fail(outcomes[-1], "predictors"), fail(outcomes[-1], "rl")])
-    assert "2 candidates rejected. RL ran for all of them" in page.markdown
+    assert "Rejected: 2 candidates. RL ran for all of them" in page.markdown
     assert "Not counted: 2 failed candidates, 1 of them rejected." in page.markdown
 
 
@@ -653,7 +650,7 @@ def test_a_sweep_in_which_all_failed_says_so(report):
     assert page.lead == "**No candidate has a result: all failed.**"
     assert failures.startswith("random-1, random-4, random-16, random-32, shortest-4, mixed-4: SFT failed: out of memory")
     assert "6 candidates: 0 approved, 0 rejected, 6 failed before the gate." in page.markdown
-    assert "The gate rejected none" in page.markdown
+    assert "The gate rejected no candidate that it judged" in page.markdown
 
 
 def test_a_sweep_in_which_rl_failed_for_the_only_approved_says_so(report):

@@ -161,8 +161,9 @@ def check_forecasts(rows):
 def check_policies(rows, base):
     section = describe_policies(rows, base, 64)
     said, alive = " ".join(section.texts), [row for row in rows if not row.failure]
-    if ran := re.search(r"Unknown: RL ran for (\d+) of (\d+) candidates?\.", said):
-        assert [int(n) for n in ran.groups()] == [sum(row.score is not None for row in rows), len(rows)]
+    if ran := re.search(r"Unknown: RL ran for (?:(\d+|none) of (\d+) candidates|no candidate)\.", said):
+        finished = sum(row.score is not None for row in rows)
+        assert ran.groups() == ((str(finished or "none"), str(len(rows))) if len(rows) > 1 else (None, None))
         assert any(row.score is None for row in alive) and not any(row.dropped for row in alive)
         return
     if "the race dropped candidates" in said:

@@ -21,6 +21,8 @@ from rlready.stages.report.report import write_verdicts
 NAMES = r"\w+(?:, \w+)*(?: and \d+ more)?"
 FIGURE = r"\d\.\d+(?: \[[-+]?\d\.\d+, [-+]?\d\.\d+\]| ± \d\.\d+)?(?: \(external\))?(?: \(greedy \d\.\d+\))?"
 NUMBER = r"[-+]?[\d,.]+"
+PART = r"((?:\d+|none) of \d+ \w[\w ]*|(?:all \d+|both|the only|no) \w[\w ]*)"  # of some things, and which
+THEM = r"(\d+ of them|none of them|all of them|it)"
 AMONG = r"(?:Among those (?:with RL|measured), the|The)"
 
 
@@ -56,8 +58,15 @@ def is_highest(facts, name, figure):
     return best.score == max(row.score for row in facts.finished) and abs(best.score - float(figure[:5])) < 1e-3
 
 
-def is_share(facts, taken, total):
-    return facts.told and not facts.off and [int(taken), int(total)] == [len(facts.told), len(facts.judged)]
+def is_share(facts, part):
+    return facts.told and not facts.off and read_part(part) == [len(facts.told), len(facts.judged)]
+
+
+def read_part(said):
+    """Returns how many of how many a phrase such as "2 of 3 runs" or "both runs" says."""
+    numbers, first = [int(number) for number in re.findall(r"\d+", said)], said.split()[0]
+    assert not (numbers and first.isdigit() and (numbers[0] == numbers[-1] or numbers[0] == 0)), said
+    return {"the": [1, 1], "both": [2, 2], "no": [0, 1], "none": [0, *numbers], "all": 2 * numbers}.get(first, numbers)
 
 
 PATTERNS = {  # a sentence, and what must be true of its groups
@@ -79,7 +88,7 @@ PATTERNS = {  # a sentence, and what must be true of its groups
     rf" ({NAMES})\.":
         lambda f, names: not f.finished and all(row.failure.stage in ("rl", "benchmark") for row in list_named(f, names))
         and not f.dropped,
-    rf"No candidate has finished RL: it or its benchmark failed for ({NAMES}), and the race dropped (\d+)\.":
+    rf"No candidate has finished RL: it or its benchmark failed for ({NAMES}), and the race dropped (\d+) others?\.":
         lambda f, names, dropped: not f.finished and int(dropped) == len(f.dropped)
         and all(row.failure.stage in ("rl", "benchmark") for row in list_named(f, names)),
     rf"RL of ({NAMES}) ended early, converged: every rollout right\.":
@@ -115,11 +124,9 @@ PATTERNS = {  # a sentence, and what must be true of its groups
         == [len(f.rows), sum(r.failed_early for r in f.rows), sum(not r.failed_early for r in f.failed)]
         and [int(n or 0) for n in (approved, rejected, undecided)]
         == [sum(r.verdict.decision == name for r in f.judged) for name in ("approved", "rejected", "undecided")],
-    r"(All|\d+)(?: of \d+)? results of RL (?:is|are) external, shown as recorded: whether [^.]*\.":
-        lambda f, count: len(f.finished) > 1 and sum(row.elsewhere is not None for row in f.finished) == (len(f.finished)
-            if count == "All" else int(count)),
-    r"The only result of RL is external, shown as recorded: it was not checked\.":
-        lambda f: [bool(row.elsewhere) for row in f.finished] == [True],
+    rf"External, and shown as recorded: {PART}; (it was not checked|whether [^.]*)\.":
+        lambda f, part, checked: read_part(part) == [sum(bool(row.elsewhere) for row in f.finished), len(f.finished)]
+        and checked.startswith("it") == (len(f.finished) == 1),
     rf"The base model, without SFT and RL, scores ({FIGURE})\.": lambda f, figure: abs(f.base.score - float(figure[:5])) < 1e-3,
     r"Over the base model, (\w+) gained ([-+]\d\.\d+) in sampled and ([-+]\d\.\d+) in greedy Pass@1"
     r"(?:; the sampled (?:gain|loss) (?:may be|is beyond) chance|, so none of it is sharpening"
@@ -133,121 +140,114 @@ PATTERNS = {  # a sentence, and what must be true of its groups
         lambda f, name, top: f.named[name].greedy_score == max(r.greedy_score for r in f.finished
             if r.greedy_score is not None),
     r"Each result is from one seed, so this holds [^.]*\.": lambda f: len(f.finished) > 1,
-    r"No candidate solved a problem in one try after SFT \(T=1\), so Pass@1 could not rank them\.":
+    r"No candidate solved a problem in one try before RL, so Pass@1 could not rank them\.":
         lambda f: not any(row.sft_pass_at_1 for row in f.rows),
-    AMONG + r" highest Pass@1 \(T=1\) after SFT, (\d\.\d+), belongs to (\w+), which has no result of RL \([^.]*\); how it"
+    AMONG + r" highest Pass@1 before RL, (\d\.\d+), belongs to (\w+), which has no result of RL \([^.]*\); how it"
     r" would have ended is unknown\.":
         lambda f, most, name: f.named[name].score is None and f.named[name].sft_pass_at_1 == max(r.sft_pass_at_1 or 0
             for r in f.rows),
-    AMONG + r" highest Pass@1 \(T=1\) after SFT, (\d\.\d+), was also the highest after RL\.":
+    AMONG + r" highest Pass@1 before RL, (\d\.\d+), was also the highest after RL\.":
         lambda f, led: any(abs(r.sft_pass_at_1 - float(led)) < 1e-3 for r in f.finished if r.score == f.best.score)
         and all(r.sft_pass_at_1 <= float(led) + 1e-3 for r in f.finished),
-    AMONG + r" highest Pass@1 \(T=1\) after SFT was not the highest after RL: (\w+) led with (\d\.\d+) and"
+    AMONG + r" highest Pass@1 before RL was not the highest after RL: (\w+) led with (\d\.\d+) and"
     rf" ended at {FIGURE}, [^a-z]* lower(?:, which may be chance)?\.":
         lambda f, name, led: f.named[name].score < f.best.score
         and f.named[name].sft_pass_at_1 == max(r.sft_pass_at_1 for r in f.finished) > f.best.sft_pass_at_1,
     # The gate
-    r"The gate approved (\d+) of (\d+) candidates?, a net saving of (?:about )?[<>]? ?\d+% over running"
-    r" RL on all (of them|that did not fail)\.":
-        lambda f, taken, total, which: is_share(f, taken, total) and None not in f.seconds and f.refused
+    rf"The gate approved {PART}, a net saving of (?:about )?[<>]? ?\d+% over running RL on all (of them|that did not fail)\.":
+        lambda f, part, which: is_share(f, part) and None not in f.seconds and f.refused
         and (which == "of them") == (f.judged == f.measured),
-    r"The gate approved (\d+) of (\d+) candidates?, with no net saving: RL or its benchmark failed for every candidate that"
-    r" was to finish RL\.":
-        lambda f, taken, total: is_share(f, taken, total) and all(r.lost for r in f.judged if r.sent and not r.outrun),
-    r"The gate approved (\d+) of (\d+) candidates?, with no net saving: RL this short costs less than measuring\.":
-        lambda f, taken, total: is_share(f, taken, total) and min(filter(None, f.seconds), default=9) < 1000,
-    r"The gate approved (\d+) of (\d+) candidates?, with no net saving: the gate costs .{1,5} of RL for"
-    r" all more than it"
-    r" avoids\.":
-        lambda f, taken, total: is_share(f, taken, total) and (f.seconds.count(1000.0) < len(f.seconds) or not f.refused),
-    r"(?:The gate approved (\d+) of (\d+) candidates? and the|The) race dropped (\d+) of (?:them|(\d+) candidates?)[:,]"
+    rf"The gate approved {PART}, with no net saving: RL or its benchmark failed for every candidate that was to finish RL\.":
+        lambda f, part: is_share(f, part) and all(r.lost for r in f.judged if r.sent and not r.outrun),
+    rf"The gate approved {PART}, with no net saving: RL this short costs less than measuring\.":
+        lambda f, part: is_share(f, part) and min(filter(None, f.seconds), default=9) < 1000,
+    rf"The gate approved {PART}, with no net saving: the gate costs more than it avoids, by .{{1,5}} of the cost of RL for"
+    r" all\.":
+        lambda f, part: is_share(f, part) and f.seconds.count(1000.0) < len(f.seconds) and f.refused,
+    rf"(?:The gate approved {PART} and the|The) race dropped (?:{THEM}|{PART}),"
     r" (?:a net saving of (?:about )?[<>]? ?\d+% over running RL on all (?:of them|that did not fail)|with no net saving: RL"
-    r" this short costs less than measuring|with no net saving: (?:(gate and race) cost|(the race) costs) .{1,5} of RL for all"
-    r" more than (?:they avoid|it avoids)|with no net saving: RL or its benchmark failed for every candidate that was to finish"
-    r" RL|with an unknown net saving: (.*?))\.(?= |$)":
-        lambda f, taken, total, dropped, seen, both, race, why: int(dropped) == len(f.outrun) > 0
-        and (both or race or name_judge(f)) == name_judge(f)
-        and (int(seen) == len(f.judged) if f.off else is_share(f, taken, total)) and (not why or is_unknown(f, why)),
-    r"RL went on for (\d+) of the dropped anyway; (none|it did not|it|\d+)(?: of them)? beat the best that won the race\.":
-        lambda f, ran, beat: int(ran) == sum(r.score is not None for r in f.outrun) > 0
-        and read_beaten(beat, int(ran)) == sum(r.score > max(w.score for w in f.finished if w.sent and not w.outrun)
-            for r in f.outrun if r.score is not None),
-    r"RL went on for (\d+) of the dropped anyway, but none that won the race has a result\.":
-        lambda f, ran: int(ran) == sum(r.score is not None for r in f.outrun) > 0
+    r" this short costs less than measuring|with no net saving: (?:(gate and race) cost|(the race) costs) more than"
+    r" (?:they avoid|it avoids), by .{1,5} of the cost of RL for all|with no net saving: RL or its benchmark failed for every"
+    r" candidate that was to finish RL|with an unknown net saving: (.*?))\.(?= |$)":
+        lambda f, approved, them, dropped, both, race, why: (both or race or name_judge(f)) == name_judge(f)
+        and (read_part(dropped) == [len(f.outrun), len(f.judged)] if f.off else is_share(f, approved)
+            and read_them(them, len(f.told)) == len(f.outrun)) and f.outrun and (not why or is_unknown(f, why)),
+    rf"RL went on for {PART} anyway; ({THEM[1:-1]}|it did not) beat the best that won the race\.":
+        lambda f, part, beat: (ran := read_part(part)) == [sum(r.score is not None for r in f.outrun), len(f.outrun)]
+        and "dropped candidate" in part and read_them(beat, ran[0]) == sum(r.score > max(w.score for w in f.finished
+            if w.sent and not w.outrun) for r in f.outrun if r.score is not None),
+    rf"RL went on for {PART} anyway, but none of those that won the race has a result\.":
+        lambda f, part: read_part(part) == [sum(r.score is not None for r in f.outrun), len(f.outrun)]
         and not any(r.sent and not r.outrun for r in f.finished),
-    r"Whether a dropped candidate would have ended best is unknown without an audit \(race_audit_fraction\)\.":
-        lambda f: f.outrun and all(r.dropped for r in f.outrun),
+    r"Whether a dropped candidate would have (ended best|gained from RL) is unknown without an audit \(race_audit_fraction\)\.":
+        lambda f, ended: f.outrun and all(r.dropped for r in f.outrun) and (ended == "ended best") == bool(f.finished),
     r"Whether a candidate not approved would have (?:ended best|gained from RL) is unknown:"
     r" RL or its benchmark failed for those audited\.":
         lambda f: any(r.verdict.audited for r in f.failed) and not any(r.verdict.audited for r in f.finished),
     r"Whether a candidate not approved would have (?:ended best|gained from RL) is unknown:"
     r" the race dropped some of those audited\.":
         lambda f: any(r.verdict.audited and r.dropped for r in f.unsent),
-    r"The gate approved (\d+) of (\d+) candidates?, with an unknown net saving: (.*?)\.(?= |$)":
-        lambda f, taken, total, why: is_share(f, taken, total) and is_unknown(f, why),
+    rf"The gate approved {PART}, with an unknown net saving: (.*?)\.(?= |$)":
+        lambda f, part, why: is_share(f, part) and is_unknown(f, why),
     r"RL ran for all( that did not fail)?, which shows the regret: the best score was missed by (\d\.\d+)\.":
         lambda f, alive, regret: f.all_ran and bool(alive) == any(r.lost for r in f.judged)
         and abs(f.best.score - max(r.score for r in f.finished if r.approved) - float(regret)) < 1e-3,
-    r"The gate (?:rejected none of (\d+) candidates|did not reject the only candidate)(?: that it could judge \((\d+) failed"
-    r" earlier\))?, so it saved nothing\.":
-        lambda f, seen, early: not f.untold and int(seen or 1) == len(f.judged) and seen != "1"
+    rf"The gate approved {PART}(?: that it could judge \((\d+) failed earlier\))?, so it saved nothing\.":
+        lambda f, part, early: not f.untold and is_share(f, part)
         and int(early or 0) == sum(r.failed_early for r in f.rows),
-    r"The gate (?:approved none of (\d+) candidates|did not approve the only candidate)(?: that it could judge \((\d+) failed"
-    r" earlier\))?, which (leaves|would leave) no result\.":
-        lambda f, n, early, leaves: not f.told and int(n or 1) == len(f.judged) and n != "1"
+    rf"The gate approved {PART}(?: that it could judge \((\d+) failed earlier\))?, which (leaves|would leave) no result\.":
+        lambda f, part, early, leaves: not f.told and read_part(part) == [0, len(f.judged)]
         and int(early or 0) == sum(r.failed_early for r in f.rows)
         and (leaves == "leaves") == all(r.score is None for r in f.judged),
-    r"RL ran for (\d+) of them anyway\.":
-        lambda f, ran: int(ran) == sum(r.score is not None for r in f.untold) > 0 and len(f.judged) > 1,
-    r"RL ran for it anyway\.": lambda f: len(f.judged) == 1 and f.untold[0].score is not None,
+    rf"RL ran for {THEM} anyway\.":
+        lambda f, them: read_them(them, len(f.judged)) == sum(r.score is not None for r in f.untold) > 0,
     r"Whether a candidate without RL would have (ended best|gained from RL) is unknown without an audit [^.]*\.":
         lambda f, ended: any(r.score is None for r in f.judged) and not any(r.dropped for r in f.unsent)
         and (ended == "ended best") == bool(f.finished),
-    r"RL ran for (\d+) of the (\d+) (?:rejected|not approved) candidates anyway(?: \((\d+) more failed\))?;"
-    r" (none|it did not|it|\d+)(?: of them)? beat the best approved one\.":
-        lambda f, ran, rejected, lost, beat: (audit := audit_rejections(f.rows)) and audit.observed == int(ran)
-        and int(rejected) == len(list_refused(f)) + int(lost or 0) > 1 and int(lost or 0) == len(list_failed(f))
-        and read_beaten(beat, int(ran)) == audit.false,
-    r"RL ran for the (?:rejected|not approved) candidate anyway; it (beat|did not beat) the best approved one\.":
-        lambda f, beat: (audit := audit_rejections(f.rows)) and audit.observed == audit.rejected == 1
-        and (beat == "beat") == (audit.false == 1),
+    rf"RL ran for {PART} anyway(?: \((\d+) more failed\))?; ({THEM[1:-1]}|it did not) beat the best approved one\.":
+        lambda f, part, lost, beat: (audit := audit_rejections(f.rows)) and int(lost or 0) == len(list_failed(f))
+        and re.search("(?:rejected|unapproved) candidates?$", part)
+        and read_part(part) == [audit.observed, len(list_refused(f)) + int(lost or 0)]
+        and read_them(beat, audit.observed) == audit.false,
     r"The other (?:one was|(\d+) were) not run\.":
         lambda f, unseen: int(unseen or 1) <= sum(r.score is None for r in f.refused) and unseen != "1",
     # The audit
     r"The gate was off, so there are no rejections to check\.": lambda f: any(r.verdict.mode == "off" for r in f.rows),
-    r"The gate rejected none, so there are no rejections to check\.": lambda f: not any(is_refused(r) for r in f.measured),
+    r"The gate rejected no candidate that it judged, so there are no rejections to check\.":
+        lambda f: not any(is_refused(r) for r in f.measured),
     r"Unknown: RL or its benchmark failed for (\d+) audited candidates?; to find out, retry (?:it|them) \(sweep_attempts\)\.":
         lambda f, n: int(n) == sum(r.verdict.audited for r in f.failed) > 0,
-    r"Unknown: RL (?:ran for none of (\d+) rejected candidates|did not run for the rejected one)\. To find out, run"
-    r" again with [^.]*\.":
-        lambda f, n: int(n or 1) == len(list_refused(f)) and not any(r.score is not None for r in list_refused(f)),
-    r"RL ran for (\d+) of (\d+) rejected candidates?, but no approved one has finished it, so there is no result to"
-    r" compare with\.":
-        lambda f, ran, n: int(ran) == sum(r.score is not None for r in list_refused(f))
+    rf"Unknown: RL ran for {PART}\. To find out, run again with [^.]*\.":
+        lambda f, part: read_part(part) == [0, len(list_refused(f))] and not any(r.score is not None for r in list_refused(f)),
+    rf"RL ran for {PART}, but there is no result of an approved one to compare with\.":
+        lambda f, part: read_part(part) == [sum(r.score is not None for r in list_refused(f)), len(list_refused(f))]
         and not any(r.approved for r in f.finished),
     r"The rejections cannot be checked: the probability with which RL ran for the rejected is not recorded\.":
         lambda f: any(not r.verdict.propensity for r in list_refused(f) if r.score is not None and not r.elsewhere),
-    rf"(\d+) of (\d+) rejected candidates (?:has|have) an external result; (none|\d+) of them ended above the best approved one"
-    rf" \(\w+, {FIGURE}\)\. They were chosen, [^.]*\. To narrow this down, [^.]*\.":
-        lambda f, theirs, n, above: int(theirs) == sum(bool(r.elsewhere) for r in list_refused(f)) < int(n),
-    r"(\d+) candidates? (?:rejected|not approved)\.": lambda f, n: int(n) == len(list_refused(f)),
-    r"RL ran for (?:all of them|it), so nothing is extrapolated\.": lambda f: all(r.score is not None for r in list_refused(f)),
-    r"RL ran for (\d+) of them, drawn at random; (its result is|their results are) weighted by inverse propensity\.":
-        lambda f, n, whose: (n == "1") == (whose == "its result is")
-        and int(n) == sum(r.score is not None and not r.elsewhere for r in list_refused(f)),
+    rf"(\d+) of (\d+) rejected candidates (has|have) an external result; ({THEM[1:-1]}|it did not) beat the best approved one"
+    rf" \(\w+, {FIGURE}\)\. Results that were chosen, [^.]*\. To narrow this down, [^.]*\.":
+        lambda f, theirs, n, have, beat: int(theirs) == sum(bool(r.elsewhere) for r in list_refused(f)) < int(n)
+        and (have == "has") == (theirs == "1") and read_them(beat, int(theirs)) == sum(r.score > max(
+            a.score for a in f.finished if a.approved) for r in list_refused(f) if r.score is not None),
+    r"(?:Rejected|Unapproved): (\d+) candidates?\.": lambda f, n: int(n) == len(list_refused(f)),
+    r"RL ran for (all of them|it), so nothing is extrapolated\.":
+        lambda f, them: all(r.score is not None for r in list_refused(f)) and (them == "it") == (len(list_refused(f)) == 1),
+    r"RL ran for (\d+) of them, drawn at random; each result is weighted by inverse propensity\.":
+        lambda f, n: int(n) == sum(r.score is not None and not r.elsewhere for r in list_refused(f)),
     r"External: (\d+) results?(?:, chosen and not drawn, so not extrapolated)?\.":
         lambda f, n: int(n) == sum(bool(r.elsewhere) for r in list_refused(f)),
-    rf"False rejections \(ended above the best approved candidate, (\w+), {FIGURE}\): (\d+) of (\d+) observed[^.]*\."
-    r" Estimated false-rejection rate \d\.\d+(?: \([^)]*\))?\.":
+    rf"False rejections \(ended above the best approved candidate, (\w+), {FIGURE}\): (none|\d+)[^.]*; (\d+) results?"
+    r" observed\. Estimated false-rejection rate \d\.\d+(?: \([^)]*\))?\.":
         lambda f, best, false, seen: f.named[best].score == max(r.score for r in f.finished if r.approved)
-        and int(false) == sum(r.score > f.named[best].score for r in list_refused(f) if r.score is not None) <= int(seen),
-    r"Regret \(how far above it (?:rejected|not approved) candidates end, on average\): \d\.\d+(?: \([^)]*\))?\. Both figures"
+        and int(false.replace("none", "0"))
+        == sum(r.score > f.named[best].score for r in list_refused(f) if r.score is not None) <= int(seen),
+    r"Regret \(how far above it (?:rejected|unapproved) candidates end, on average\): \d\.\d+(?: \([^)]*\))?\. Both figures"
     r" are underestimated, [^.]*\.": lambda f: True,
     r"(\d+) approved candidates? without a result yet: the best approved may still be better\.":
         lambda f, n: int(n) == sum(r.score is None and not r.dropped for r in f.approved),
     r"Not counted: (\d+) undecided candidates? without RL\.":
         lambda f, n: int(n) <= sum(r.verdict.decision == "undecided" and r.score is None for r in f.rows),
-    r"Not counted: (\d+) failed candidates?(?:, (\d+) of them (?:rejected|not approved))?\.":
+    r"Not counted: (\d+) failed candidates?(?:, (\d+) of them (?:rejected|unapproved))?\.":
         lambda f, n, refused: int(n) == sum(r.score is None for r in f.failed) and int(refused or 0) == len(list_failed(f)),
     r"Unknown: the race dropped (\d+) of the candidates that the gate audit sent to RL, so those with a result are no random"
     r" draw\.": lambda f, n: int(n) == sum(r.dropped for r in f.unsent) > 0,
@@ -262,7 +262,7 @@ PATTERNS = {  # a sentence, and what must be true of its groups
     rf" of [^.]*\.":
         lambda f, skipped, raced: int(skipped) == len({r.name for r in (*f.refused, *f.dropped) if r.score is None})
         and bool(raced) == bool(f.dropped),
-    rf"The race cost ({NUMBER}): RL of the (approved )?candidates that it dropped\.":
+    rf"The race cost ({NUMBER}): RL of each (approved )?candidate that it dropped\.":
         lambda f, cost, approved: bool(approved) != f.off and read_number(cost)
         == sum(2 * r.outcome.rl.seconds for r in f.dropped if r.sent) > 0,
     rf"RL and benchmark of (\d+) candidates? that (gate or race|the race) had decided against took ({NUMBER}) after that:"
@@ -278,13 +278,16 @@ PATTERNS = {  # a sentence, and what must be true of its groups
     rf"Net(?:, excluding the audit)?: \+{NUMBER} device-seconds; (the gate|the race|gate and race) saved more than"
     r" (?:it|they) cost\.":
         lambda f, who: who == name_judge(f) and (f.refused or f.outrun) and any(r.sent for r in f.rows),
-    rf"Net(?:, excluding the audit)?: [-+]{NUMBER} device-seconds; no saving, because no candidate was approved\.":
+    rf"Net(?:, excluding the audit)?: [-+]{NUMBER} device-seconds; this is no saving, because no candidate was approved\.":
         lambda f: not any(r.sent for r in f.rows),
-    rf"Net(?:, excluding the audit)?: [-+]{NUMBER} device-seconds; no saving, because RL or its benchmark failed for every"
-    r" candidate that was to finish RL\.": lambda f: all(r.lost for r in f.judged if r.sent and not r.outrun),
+    rf"Net(?:, excluding the audit)?: [-+]{NUMBER} device-seconds; this is no saving, because RL or its benchmark failed for"
+    r" every candidate that was to finish RL\.": lambda f: all(r.lost for r in f.judged if r.sent and not r.outrun),
     rf"Net(?:, excluding the audit)?: ([-+]{NUMBER}) device-seconds; (the gate|the race|gate and race) cost more than"
     r" (?:it|they) saved\.":
         lambda f, net, who: who == name_judge(f) and (net.startswith("-") or float(net) == 0),
+    r"Net(?:, excluding the audit)?: \+0 device-seconds; (the gate|the race|gate and race) saved as much as"
+    r" (?:it|they) cost\.":
+        lambda f, who: who == name_judge(f),
     r"What (the gate|the race|gate and race) saved cannot be computed: (.*?)\.(?= |$)":
         lambda f, who, why: who == name_judge(f) and is_unknown(f, why),
     r"A device-second is one second on one device\.": lambda f: True,
@@ -296,15 +299,15 @@ PATTERNS = {  # a sentence, and what must be true of its groups
         and all(row.score == f.best.score for row in (list_named(f, equal) if equal else ())),
     r"Gate: decided on no candidate": lambda f: not f.judged,
     r"Gate: off, RL for every candidate(, up to the race)?": lambda f, raced: f.off and (not raced or f.raced),
-    r"Gate: (?:approved none of (\d+) candidates;|did not approve the only one it judged,) \w+: .*":
-        lambda f, n: int(n or 1) == len(f.judged) and not any(r.approved for r in f.judged),
-    rf"Gate: approved ({NAMES}) \((\d+) of (\d+) candidates?\): .*":
-        lambda f, names, taken, n: all(r.approved for r in list_named(f, names))
-        and [int(taken), int(n)] == [sum(r.approved for r in f.judged), len(f.judged)],
+    rf"Gate: approved {PART}; \w+: .*":
+        lambda f, part: read_part(part) == [0, len(f.judged)] and not any(r.approved for r in f.judged),
+    rf"Gate: approved ({NAMES}) \({PART}\)(; \w+)?: .*":
+        lambda f, names, part, first: all(r.approved for r in list_named(f, names))
+        and read_part(part) == [len(f.told), len(f.judged)] and bool(first) == (len(f.told) > 1),
     r"Net saving: (?:about )?[<>]? ?\d+% of the cost of RL for all candidates( that did not fail)?":
         lambda f, alive: (f.told or f.off) and (f.refused or f.outrun) and bool(alive) == (f.judged != f.measured),
-    r"Net saving: none: (.*)": lambda f, why: not ("approved" in why and f.told) and not ("decide" in why and f.told),
-    r"Net saving: unknown: (.*)": lambda f, why: is_unknown(f, why),
+    r"Net saving: none, because (.*)": lambda f, why: not ("approved" in why and f.told) and not ("decide" in why and f.told),
+    r"Net saving: unknown, because (.*)": lambda f, why: is_unknown(f, why),
     r"Certainty: unknown(?:, nothing to compare it with)?$":
         lambda f: len(f.finished) < 2 or not any(r.score for r in f.finished),
     r"Certainty: ahead of all others beyond chance \(.*\)": lambda f: f.finished[0].score > f.finished[1].score,
@@ -321,9 +324,11 @@ def list_failed(facts):
     return [row for row in facts.failed if is_refused(row) and row.score is None and not row.failed_early]
 
 
-def read_beaten(beat, seen):
-    assert beat.startswith("it") == (seen == 1)
-    return {"none": 0, "it did not": 0, "it": 1}.get(beat) if beat[0] in "ni" else int(beat)
+def read_them(said, seen):
+    """Returns how many of some things that were named before a phrase such as "2 of them" or "it" says."""
+    assert said.startswith("it") == (seen == 1) and said != f"{seen} of them"
+    number = {"none of them": 0, "it did not": 0, "it": 1, "all of them": seen}.get(said)
+    return int(said.split()[0]) if number is None else number
 
 
 def read_number(shown):
@@ -381,5 +386,5 @@ def test_every_sentence_of_answer_summary_and_cost_is_true(outcomes, base):
     net = next(line for line in summary if line.startswith("Net saving"))
     if "%" in net and "none" not in net:  # the top and the ledger agree
         assert re.search("saved more than (it|they) cost", " ".join(cost.texts))
-    if re.search("none: (RL this short|the (gate|race) costs|gate and race cost)", net):
+    if re.search("because (RL this short|the (gate|race) costs|gate and race cost)", net):
         assert re.search("cost more than (it|they) saved", " ".join(cost.texts))

@@ -177,7 +177,7 @@ def test_a_run_whose_gate_came_from_the_cache_counts_for_the_forecast(mlflow_cli
     report(json.dumps(given), results=[str(tmp_path / "result")], **places)
     assert runs.find_finished("one", 64) == {CANDIDATE.candidate_id: (0.7, 0.5, False)}
     pipeline = read_runs(mlflow_client)["run-1"]
-    assert pipeline.data.tags["gate.saving"] == "The gate did not reject the only candidate, so it saved nothing."
+    assert pipeline.data.tags["gate.saving"] == "The gate approved the only candidate, so it saved nothing."
     assert pipeline.data.metrics == {"gate/regret": 0.0}  # the record of RL names no cost, so there is no share
 
 

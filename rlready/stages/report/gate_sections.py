@@ -2,10 +2,10 @@
 
 import math
 
-from rlready.analysis.comparison import Row
+from rlready.analysis.comparison import Interval, Row
 from rlready.analysis.costs import STAGES, UNIT, balance, list_entries
-from rlready.analysis.format import MISSING, count, show_estimate, show_result
-from rlready.analysis.gate_audit import audit_rejections, is_refused
+from rlready.analysis.format import MISSING, count, count_them, show_estimate, show_result
+from rlready.analysis.gate_audit import Audit, audit_rejections, is_refused
 from rlready.analysis.plateau import describe_settling
 from rlready.analysis.policies import AFFORDED, LOST, describe_cheap, list_families, list_policies, name_cost, pick_probe, price
 from rlready.analysis.pool import explain_no_pool, find_pools, find_probes
@@ -60,41 +60,49 @@ def describe_audit(rows: list[Row]) -> Section:
     audit, title = audit_rejections(rows), "Were the rejections right?"
     if isinstance(audit, str):
         return Section(title, [audit])
-    clear = f", {audit.clear or 'none'} of them beyond chance" if audit.false > audit.unknown else ""
-    clear += f", {audit.unknown} unclear, without counts or standard errors" if audit.unknown else ""
-    rate, regret = (
-        ""
-        if audit.observed == audit.rejected
-        else " (no interval: the candidates were drawn with different probabilities)"
-        if interval is None
-        else f" (95% interval {interval[0]:.{digits}f} to {interval[1]:.{digits}f})"
-        for interval, digits in ((audit.rate_interval, 2), (audit.regret_interval, 3))
-    )
-    results = "its result is" if audit.drawn == 1 else "their results are"
-    drawn = f"RL ran for {audit.drawn} of them, drawn at random; {results} weighted by inverse propensity."
-    if everyone := audit.observed == audit.rejected:
-        drawn = f"RL ran for {'it' if audit.rejected == 1 else 'all of them'}, so nothing is extrapolated."
+    whole, false = audit.observed == audit.rejected, str(audit.false or "none")
+    if audit.false > audit.unknown:
+        clear = f"{count_them(audit.clear, audit.false)} beyond chance"
+        if audit.false == 1:
+            clear = "beyond chance" if audit.clear else "which may be chance"
+        false += f", {clear}"
+    if audit.unknown:
+        false += f", {audit.unknown} unclear, without counts or standard errors"
+    drawn = f"RL ran for {audit.drawn} of them, drawn at random; each result is weighted by inverse propensity."
+    if whole:
+        drawn = f"RL ran for {count_them(audit.rejected, audit.rejected)}, so nothing is extrapolated."
     if audit.chosen:
-        chosen = "." if everyone else ", chosen and not drawn, so not extrapolated."
-        drawn += f" External: {count(audit.chosen, 'result')}{chosen}"
+        drawn += f" External: {count(audit.chosen, 'result')}{'' if whole else ', chosen and not drawn, so not extrapolated'}."
+    rate, regret = _show_interval(audit, audit.rate_interval, 2), _show_interval(audit, audit.regret_interval, 3)
     said = [
-        f"{count(audit.rejected, 'candidate')} {audit.called}. {drawn}",
+        f"{audit.called.capitalize()}: {count(audit.rejected, 'candidate')}. {drawn}",
         f"False rejections (ended above the best approved candidate, {audit.best.name}, {show_result(audit.best)}):"
-        f" {audit.false} of {audit.observed} observed{clear}. Estimated false-rejection rate {audit.rate:.2f}{rate}.",
+        f" {false}; {count(audit.observed, 'result')} observed. Estimated false-rejection rate {audit.rate:.2f}{rate}.",
         f"Regret (how far above it {audit.called} candidates end, on average): {audit.regret:.3f}{regret}. Both figures are"
         " underestimated, because the best approved is the best of several noisy results and looks better than it is.",
     ]
-    if dropped := sum(row.approved and row.dropped for row in rows):
-        said.append(f"The race dropped {count(dropped, 'approved candidate')} before there was a result.")
-    if waiting := sum(row.approved and row.score is None and not row.failure and not row.dropped for row in rows):
-        said.append(f"{count(waiting, 'approved candidate')} without a result yet: the best approved may still be better.")
-    undecided = [row for row in rows if row.verdict.decision == "undecided" and row.score is None and not row.failure]
-    if without := sum(not is_refused(row) for row in undecided):
-        said.append(f"Not counted: {count(without, 'undecided candidate')} without RL.")
-    if failed := sum(row.lost for row in rows):
-        which = f", {audit.failed} of them {audit.called}" if audit.failed else ""
-        said.append(f"Not counted: {count(failed, 'failed candidate')}{which}.")
+    open_ones = [row for row in rows if row.score is None and not row.failure]
+    undecided = [row for row in open_ones if row.verdict.decision == "undecided" and not is_refused(row)]
+    waiting = [row for row in open_ones if row.approved and not row.dropped]
+    which = f", {audit.failed} of them {audit.called}" if audit.failed else ""
+    for found, noun, sentence in (
+        ([row for row in rows if row.approved and row.dropped], "approved", "The race dropped {} before there was a result."),
+        (waiting, "approved", "{} without a result yet: the best approved may still be better."),
+        (undecided, "undecided", "Not counted: {} without RL."),
+        ([row for row in rows if row.lost], "failed", f"Not counted: {{}}{which}."),
+    ):
+        if found:
+            said.append(sentence.format(count(len(found), f"{noun} candidate")))
     return Section(title, said)
+
+
+def _show_interval(audit: Audit, interval: Interval | None, digits: int) -> str:
+    """Returns the interval of a figure of the audit in brackets; nothing if all rejected candidates have a result."""
+    if audit.observed == audit.rejected:
+        return ""
+    if interval is None:
+        return " (no interval: the candidates were drawn with different probabilities)"
+    return f" (95% interval {interval[0]:.{digits}f} to {interval[1]:.{digits}f})"
 
 
 def describe_costs(rows: list[Row], base: Row, trains: bool = True) -> Section:
@@ -121,13 +129,12 @@ def _describe_balance(rows: list[Row], base: Row) -> list[str]:
         return ["The gate was off, so nothing was saved."]
     if isinstance(found, str):
         return [f"What {who} saved cannot be computed: {found}."]
-    predictors = "the predictors of all candidates and of the base model"
+    race, predictors = who == "the race", "the predictors of all candidates and of the base model"
     said = [f"The gate cost {found.spent:,.0f} device-seconds: {predictors}."]
-    if who == "the race":
+    if race:
         said = [f"{predictors.capitalize()} cost {found.spent:,.0f} device-seconds."]
     if found.probed:
-        which = "candidates" if who == "the race" else "approved candidates"
-        said.append(f"The race cost {found.probed:,.0f}: RL of the {which} that it dropped.")
+        said.append(f"The race cost {found.probed:,.0f}: RL of each {'' if race else 'approved '}candidate that it dropped.")
     if found.skipped:
         error = "" if found.error is None else f" ± {found.error:,.0f}"
         without = f"without RL{' or dropped by the race' if found.dropped else ''}"
@@ -135,19 +142,23 @@ def _describe_balance(rows: list[Row], base: Row) -> list[str]:
             f"For {count(found.skipped, 'candidate')} {without}, RL and benchmark would have taken about"
             f" {found.avoided:,.0f}{error}, at the mean of those that ran."
         )
+    net = "Net"
     if found.refused:
-        audited = any(row.outrun and row.sent and row.score is not None for row in rows)
-        decided = who if who == "the race" else "gate or race"
-        by, after = (f"{decided} had decided against", " after that") if audited else ("the gate had not approved", "")
+        by, after = "the gate had not approved", ""
+        if any(row.outrun and row.sent and row.score is not None for row in rows):
+            by, after = f"{who if race else 'gate or race'} had decided against", " after that"
         said.append(
             f"RL and benchmark of {count(found.refused, 'candidate')} that {by} took"
             f" {found.avoidable:,.0f}{after}: the cost of the audit."
         )
-    net = "Net, excluding the audit" if found.refused else "Net"
-    if not found.skipped and not found.refused:
+        net = "Net, excluding the audit"
+    elif not found.skipped:
         said.append(f"{pronoun.capitalize()} kept no candidate from RL, so nothing was saved.")
-    verdict = f"{who} saved more than {pronoun} cost" if found.net > 0 else f"{who} cost more than {pronoun} saved"
+    verdict = f"{who} saved as much as {pronoun} cost"
     if not any(row.keeps for row in rows):
         why = NO_RESULT if any(row.sent for row in rows) else "no candidate was approved"
-        verdict = f"no saving, because {why}"
-    return [" ".join([*said, f"{net}: {found.net:+,.0f} device-seconds; {verdict}."])]
+        verdict = f"this is no saving, because {why}"
+    elif found.net:
+        more, less = ("saved", "cost") if found.net > 0 else ("cost", "saved")
+        verdict = f"{who} {more} more than {pronoun} {less}"
+    return [" ".join([*said, f"{net}: {found.net:+z,.0f} device-seconds; {verdict}."])]

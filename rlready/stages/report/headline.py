@@ -5,7 +5,17 @@ from collections.abc import Iterator
 
 from rlready.analysis import answer
 from rlready.analysis.comparison import Row, group_settings, list_scores
-from rlready.analysis.format import count, explain_end, name_some, show, show_estimate, show_mean, show_result, show_shares
+from rlready.analysis.format import (
+    count,
+    count_of,
+    explain_end,
+    name_some,
+    show,
+    show_estimate,
+    show_mean,
+    show_result,
+    show_shares,
+)
 from rlready.analysis.noise import ScoreNoise, describe_small_spread, measure_noise
 from rlready.analysis.plateau import look_for_plateau
 from rlready.analysis.saving import weigh_gate
@@ -61,13 +71,10 @@ def describe_external(rows: list[Row]) -> list[str]:
     theirs = sum(row.elsewhere is not None for row in finished)
     if not theirs:
         return []
-    which = f"{theirs} of {len(finished)} results of RL {'is' if theirs == 1 else 'are'}"
-    if theirs == len(finished):
-        which = "All results of RL are"
     checked = "whether RL and benchmark were the same for all of them was not checked"
     if len(finished) == 1:
-        which, checked = "The only result of RL is", "it was not checked"
-    said = [f"{which} external, shown as recorded: {checked}."]
+        checked = "it was not checked"
+    said = [f"External, and shown as recorded: {count_of(theirs, len(finished), 'RL result')}; {checked}."]
     gains = [f"{row.name} {gain.describe()}" for row in finished if (gain := measure_gain(row.outcome)).ahead is not None]
     if gains:
         said.append(f"Gain in Pass@1 by RL, on the problems of the predictors: {'; '.join(gains)}.")
@@ -118,7 +125,7 @@ def _describe_order(rows: list[Row], k: int | None, by: str | None) -> list[str]
     if not others:
         return [f"{best.name} {comes}; there is no other to compare it with."]
     end = "lowest" if by == "generalization_loss" else "highest"
-    pairs = ", ".join(f"{row.name} and {standing.ahead_of}" for row, standing in others[:-1] if not standing.sure)
+    pairs = "; ".join(f"{row.name} and {standing.ahead_of}" for row, standing in others[:-1] if not standing.sure)
     more = [f"The order may also be chance between {pairs}."] if pairs else []
     return [first.describe(comes, f"has the {end} {label}, {figure}"), *more]
 
@@ -131,7 +138,7 @@ def _explain_no_result(rows: list[Row]) -> list[str]:
     if late:
         whom = "the only candidate" if len(late) == 1 else "all candidates"
         if dropped := sum(row.dropped for row in rows):
-            lost = f"it or its benchmark failed for {name_some(late)}, and the race dropped {dropped}"
+            lost = f"it or its benchmark failed for {name_some(late)}, and the race dropped {count(dropped, 'other')}"
             return [f"No candidate has finished RL: {lost}."]
         return [f"No candidate has finished RL: it or its benchmark failed for {whom} sent to it, {name_some(late)}."]
     judged = [row for row in rows if row.judged]
@@ -152,7 +159,7 @@ def _describe_zeros(rows: list[Row]) -> str:
     tops = [interval[1] + (r.benchmark.unknown or 0.0) for r in finished if (interval := read_interval(r.benchmark.interval))]
     whose = "its" if len(finished) == 1 else "their"
     room = f"; {whose} true Pass@1 may still be as high as {show(min(1.0, max(tops)))}" if len(tops) == len(finished) else ""
-    who = {1: "The only candidate", 2: "Both candidates"}.get(len(finished), f"All {len(finished)} candidates")
+    who = count_of(len(finished), len(finished), "candidate").capitalize()
     none = ", so none is best. To tell them apart," if len(finished) > 1 else ". To measure a Pass@1 this low,"
     return (
         f"{who} that finished RL solved nothing on the benchmark (Pass@1 0.000{room}){none} use more problems or samples"
@@ -218,7 +225,7 @@ def summarize(sweep: SweepResult, rows: list[Row], base: Row, k: int | None) -> 
     trains = sweep.shows_rl
     saving = weigh_gate(rows, base) if trains else None
     winner, sure = _describe_winner(rows, base) if trains else _describe_first(rows, k, sweep.parameters.get("gate_rank_by"))
-    net = "unknown: no RL" if not trains else saving.net if saving else "none: the gate did not decide"
+    net = saving.net if saving else "none, because the gate did not decide" if trains else "unknown, because no RL ran"
     return [f"Winner: {winner}", f"Gate: {_describe_gate(rows)}", f"Net saving: {net}", f"Certainty: {sure}"]
 
 
@@ -260,9 +267,9 @@ def _describe_gate(rows: list[Row]) -> str:
     if any(row.verdict.mode == "off" for row in judged):
         return "off, RL for every candidate" + (", up to the race" if any(row.outrun for row in rows) else "")
     approved = [row for row in judged if row.approved]
-    reason = (approved or judged)[0].verdict.reason.split("; ")[0]  # its first statement decided; curves keep none
-    if not approved:
-        said = f"approved none of {len(judged)} candidates;" if len(judged) > 1 else "did not approve the only one it judged,"
-        return f"{said} {judged[0].name}: {reason}" if reason else said.rstrip(";,")
-    named = f"{name_some([row.name for row in approved])} ({len(approved)} of {count(len(judged), 'candidate')})"
-    return f"approved {named}: {reason}" if reason else f"approved {named}"
+    first = (approved or judged)[0]
+    share = count_of(len(approved), len(judged), "candidate")
+    said = f"approved {name_some([row.name for row in approved])} ({share})" if approved else f"approved {share}"
+    reason = first.verdict.reason.split("; ")[0]  # its first statement decided; curves keep none
+    whose = "" if len(approved) == 1 else f"; {first.name}"
+    return f"{said}{whose}: {reason}" if reason else said
