@@ -17,7 +17,7 @@ PLACED = ("qwen3-4b", "llama3-8b")  # recipes whose requests a component's READM
 PARAMETERS = """\
 # Parameters
 
-What a recipe, `--set` or the KFP form may set. Parameters with a star are fields of the form; the others are keys of its field
+Recipes, `--set` and the KFP form set these parameters. Those with a star are fields of the form; the others are keys of its field
 `settings`. The form puts the number of the section before each name, as in `6_gate_k`, because KFP sorts its fields.
 `make docs` generates this page from the declarations in [rlready/config/](../../rlready/config/)."""
 COMMAND_PAGE = """\
@@ -31,7 +31,7 @@ def write_parameters() -> str:
     lines = [PARAMETERS]
     for section, kind in SECTIONS.items():
         lines += ["", f"## {section}", "", inspect.getdoc(kind) or "", ""]
-        lines += ["| parameter | default | bounds | what it is | default from |", "|---|---|---|---|---|"]
+        lines += ["| parameter | default | bounds | what it is | source of the default |", "|---|---|---|---|---|"]
         lines += [_write_parameter(p) for p in list_parameters().values() if p.name.startswith(f"{section}_")]
     return "\n".join([*lines, ""])
 

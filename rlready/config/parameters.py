@@ -98,7 +98,7 @@ class Sampling:
     )
     engine: str = knob(
         "auto", "auto, transformers (embedded) or vllm; auto decides by device and size",
-        "measured", choices=("auto", "transformers", "vllm"),
+        "fits every machine; the size is a rule of thumb", choices=("auto", "transformers", "vllm"),
     )
     replicas: int = knob(
         0, "Copies of the model that share the problems of a stage; 0: one per GPU (or per tensor_parallel GPUs)",
