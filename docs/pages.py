@@ -17,8 +17,8 @@ PLACED = ("qwen3-4b", "llama3-8b")  # recipes whose requests a component's READM
 PARAMETERS = """\
 # Parameters
 
-Recipes, `--set` and the KFP form set these parameters. Those with a star are fields of the form; the others are keys of its field
-`settings`. The form puts the number of the section before each name, as in `6_gate_k`, because KFP sorts its fields.
+Recipes, `--set` and the KFP form set these parameters. Those with a star are fields of the form; the others are keys of its
+field `settings`. The form puts the number of the section before each name, as in `6_gate_k`, because KFP sorts its fields.
 `make docs` generates this page from the declarations in [rlready/config/](../../rlready/config/)."""
 COMMAND_PAGE = """\
 # Commands
