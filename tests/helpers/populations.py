@@ -49,12 +49,12 @@ POPULATIONS = {
     "hardly any solved": draw_few,
     "other problems": draw_apart,
     "everything solved": draw_saturated,
-    "both 0.5, 1 % only one": solve_rarely(0.5, 0.01),
-    "both 0.5, 3 % only one": solve_rarely(0.5, 0.03),
-    "both 0.1, 2 % only one": solve_rarely(0.1, 0.02),
-    "both 0.1, 2 % each way": solve_rarely(0.1, 0.02, 0.02),
-    "both 0.3, 6 % and 2 %": solve_rarely(0.3, 0.06, 0.02),
-    "neither, 5 % only one": lambda rng, problems: ((rng.random(problems) < 0.05) * 0.9, np.zeros(problems)),
+    "both 0.5, 1% only one": solve_rarely(0.5, 0.01),
+    "both 0.5, 3% only one": solve_rarely(0.5, 0.03),
+    "both 0.1, 2% only one": solve_rarely(0.1, 0.02),
+    "both 0.1, 2% each way": solve_rarely(0.1, 0.02, 0.02),
+    "both 0.3, 6% and 2%": solve_rarely(0.3, 0.06, 0.02),
+    "neither, 5% only one": lambda rng, problems: ((rng.random(problems) < 0.05) * 0.9, np.zeros(problems)),
 }
 
 

@@ -18,10 +18,10 @@ from rlready.stats.difference import estimate_difference
         ("other problems", 24, 16, 4),
         ("hardly any solved", 128, 64, 8),
         # Most differ by rounding only; where none of the others is among the problems, the spread of these says nothing.
-        ("both 0.5, 1 % only one", 128, 256, 4),
-        ("both 0.5, 3 % only one", 128, 64, 8),
-        ("both 0.1, 2 % only one", 128, 256, 64),
-        ("both 0.1, 2 % each way", 64, 64, 64),
+        ("both 0.5, 1% only one", 128, 256, 4),
+        ("both 0.5, 3% only one", 128, 64, 8),
+        ("both 0.1, 2% only one", 128, 256, 64),
+        ("both 0.1, 2% each way", 64, 64, 64),
     ],
 )
 def test_the_interval_of_a_difference_covers_what_it_says(name, problems, samples, k):
