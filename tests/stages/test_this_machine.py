@@ -81,7 +81,6 @@ def test_rl_of_a_small_model_takes_what_was_measured_and_the_batch_lowers_it():
 def test_candidates_run_beside_each_other_only_where_both_fit():
     need = {"sft": 4e9, "rl": 6e9}
     assert [count_side_by_side(need, FreeMemory(16e9, free, 1e12)) for free in (11.9e9, 12.1e9, 3e9)] == [1, 2, 1]
-    assert count_side_by_side(need, None) == 2
 
 
 @pytest.mark.parametrize("free", [4e9, 5e9, 8e9, 14e9])
@@ -115,6 +114,12 @@ def test_too_little_memory_or_disk_is_said_and_enough_is_not():
     separate, shared = (estimate_disk(one, shape, 3) for one in epochs)
     assert shared - separate == 2 * 3 * 4 * shape.parameters
     assert describe_machine(experiment, None, LENGTHS, 2, FreeMemory(1, 1, 1)) == ([], [], 2)
+
+
+def test_candidates_take_turns_on_a_machine_with_gpus_since_each_stage_takes_all_of_them(tmp_path, monkeypatch):
+    monkeypatch.setattr(needs, "GPU", tmp_path)
+    for shape in (read_shape(SMOLLM), None):
+        assert describe_machine(make_experiment(), shape, LENGTHS, 2, look_at_machine(tmp_path)) == ([], [], 1)
 
 
 def test_this_machine_has_some_memory_and_disk(tmp_path):

@@ -275,11 +275,9 @@ def estimate_disk(experiment: Experiment, shape: Shape, candidates: int, side_by
     return (models + copied) * model + (side_by_side * 2 + paused) * checkpoint
 
 
-def count_side_by_side(need: dict[str, float], room: FreeMemory | None) -> int:
+def count_side_by_side(need: dict[str, float], room: FreeMemory) -> int:
     """Returns how many candidates fit into the free memory at the same time: at least one."""
-    if room is None or not need or SIDE_BY_SIDE * max(need.values()) <= room.free:
-        return SIDE_BY_SIDE
-    return 1
+    return SIDE_BY_SIDE if SIDE_BY_SIDE * max(need.values(), default=0) <= room.free else 1
 
 
 def find_remedy(experiment: Experiment, shape: Shape, lengths: Lengths, stage: str, free: float) -> list[str]:
@@ -304,8 +302,8 @@ def describe_machine(
     experiment: Experiment, shape: Shape | None, lengths: Lengths, candidates: int, room: FreeMemory | None
 ) -> tuple[list[str], list[str], int]:
     """Returns lines to show, a line with a remedy for each stage that does not fit, and how many candidates fit at once."""
-    if room is None or shape is None:
-        return [], [], SIDE_BY_SIDE
+    if room is None or shape is None:  # a stage takes all GPUs of a machine
+        return [], [], 1 if room is None else SIDE_BY_SIDE
     need = estimate_memory(experiment, shape, lengths)
     side_by_side = count_side_by_side(need, room)
     disk = estimate_disk(experiment, shape, candidates, side_by_side)
