@@ -193,13 +193,14 @@ def test_no_part_takes_a_minute_and_parts_go_on_where_others_ended(tmp_path, mon
 
 
 @pytest.mark.parametrize("left", [".evaluation.json.x1", "evaluation.json"])
-def test_an_evaluation_killed_while_its_folder_was_made_starts_again(whole, tmp_path, left):
-    folder, _, options = whole
-    written = (folder / "out" / "evaluation.json").read_text()
+def test_an_evaluation_killed_while_its_folder_was_made_starts_again(tmp_path, monkeypatch, left):
+    monkeypatch.setattr(sys.modules[evaluate.__module__], "_open_engine", lambda *_: SlowEngine())
+    plan = plan_evaluation(WORDS, "main", find_benchmarks([WORDS]), 3, 2, Sampling())
+    whole = evaluate(plan, tmp_path / "whole", lambda progress: None)
+    written = (tmp_path / "whole/evaluation.json").read_text()
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / left).write_text(written if left == "evaluation.json" else written[:9])
-    status, _, errors = run(folder, *options, "--output", str(tmp_path / "out"), benchmarks=f"{WORDS},mine")
-    assert status == 0, errors
+    assert evaluate(plan, tmp_path / "out", lambda progress: None).scores == whole.scores
 
 
 def test_two_processes_do_not_write_one_evaluation(whole):
