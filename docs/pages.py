@@ -19,7 +19,8 @@ PARAMETERS = """\
 
 Recipes, `--set` and the KFP form set these parameters. Those with a star are fields of the form; the others are keys of its
 field `settings`. The form puts the number of the section before each name, as in `6_gate_k`, because KFP sorts its fields.
-`make docs` generates this page from the declarations in [rlready/config/](../../rlready/config/)."""
+In the last column, *paper* is [Quagmires in SFT-RL Post-Training](https://arxiv.org/abs/2510.01624), and *laptop miniature* the
+recipe `laptop`. `make docs` generates this page from the declarations in [rlready/config/](../../rlready/config/)."""
 COMMAND_PAGE = """\
 # Commands
 
