@@ -135,7 +135,7 @@ class Predictors:
         256, "Samples per problem for Pass@k, at temperature 1", "paper: Pass@64 from 256 samples", least=1, form=True
     )
     sequential_alpha: float = knob(
-        0.05, "Probability of a wrong approval, and of a wrong rejection, in the sequential test", "convention"
+        0.05, "Probability of a wrong approval, and of a wrong rejection, in the sequential test; below 0.5", "convention"
     )
     sequential_budget: int = knob(
         0, "Maximum samples of the sequential test; 0: as many as fixed would draw", "never more expensive than fixed", least=0
@@ -161,7 +161,7 @@ class Gate:
         "enforce", "enforce, audit (RL for all, decision recorded) or off (RL for all)",
         "the purpose of the gate", choices=("enforce", "audit", "off"), form=True,
     )
-    k: int = knob(64, "The k of Pass@k", "paper: Pass@64", least=1, form=True)
+    k: int = knob(64, "The k of Pass@k: a power of two, or predictors_samples", "paper: Pass@64", least=1, form=True)
     min_pass_at_k: float = knob(
         0.05, "Minimum Pass@k; null or 0 disables it",
         "below it, at least 95% of groups of up to gate_k completions have equal rewards and teach GRPO nothing",
