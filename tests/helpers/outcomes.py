@@ -82,7 +82,7 @@ def report(tmp_path, monkeypatch):
         for section in markdown.split("\n## ")[1:]:
             cells = (re.split(r" *(?<!\\)\| *", line)[1:-1] for line in section.splitlines() if line.startswith("|"))
             tables[section.splitlines()[0]] = {first: [unescape(text) for text in rest] for first, *rest in cells}
-        quality, lead = tables["Predictor quality"], re.search(r"^\*\*.*\*\*$", unescape(markdown), re.M)[0]
+        quality, lead = tables.get("Predictor quality"), re.search(r"^\*\*.*\*\*$", unescape(markdown), re.M)[0]
         return SimpleNamespace(html=html, markdown=unescape(markdown), tables=tables, quality=quality, lead=lead)
 
     return write

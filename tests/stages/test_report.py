@@ -20,7 +20,10 @@ from rlready.analysis.noise import measure_noise
 from rlready.analysis.predictor import pick_main
 from rlready.analysis.quality import check_forecasts, choose
 from rlready.analysis.sweep_result import SweepResult
+from rlready.config import Gate
 from rlready.evaluation.samples import KINDS
+from rlready.gate.decide import decide, rank
+from rlready.records.candidate import LogSource
 from rlready.records.outcome import (
     BenchmarkRecord,
     Candidate,
@@ -35,6 +38,7 @@ from rlready.records.outcome import (
     SftRecord,
 )
 from rlready.records.verdicts import Forecast, GateNumbers, Verdict
+from rlready.stages.report.figure import name_points, start
 from rlready.stages.report.report import write_report
 from rlready.stats.intervals import Z95
 
@@ -443,7 +447,7 @@ def test_no_finished_rl_leaves_everything_open(report):
     assert "No candidate has finished RL" in page.markdown
     for cells in list(page.quality.values())[2:]:
         assert cells == ["0", "not enough points", "not enough points", "not enough settings", "nothing to choose from"]
-    assert "nothing to show: no candidate with RL to judge Pass@64 by" in page.html
+    assert "nothing to show: no candidate has both Pass@64 and a result of RL" in page.html
     for said in (
         "Unknown: RL ran for none of",
         "What the gate saved cannot be computed: no candidate has finished RL",
@@ -488,7 +492,8 @@ def test_missing_numbers_are_dashes(report):
     sft = SftRecord([[0, None]], seconds=None)
     lost = Outcome(Candidate("lost", 4, "random", 1, 1e-5, 0), sft, unknown, verdict, None, benchmark)
     page = report([lost, Outcome(Candidate("bare", 1, "random", 1, 1e-5, 0))], Outcome(BASE.candidate), drawn=True)
-    assert "| lost | undecided | – | – | – | – | – | – | 4 | random | loss missing |" in page.markdown
+    assert "| lost | undecided | 4 | random | loss missing |" in page.markdown  # what is known of none has no column
+    assert "| bare | – | 1 | random | – |" in page.markdown
     assert "2 candidates: 0 approved, 0 rejected, 1 undecided, 1 without a verdict." in page.markdown
     assert page.tables["Cost"]["Not recorded"] == ["–", "3", "–"]
     assert page.html.count("nothing to show: ") == 7
@@ -600,6 +605,42 @@ def test_plots_of_many_candidates_name_subsets_and_not_candidates(report):
     drawings = "".join(re.findall(r"<svg .*?</svg>", page, re.DOTALL))
     assert "random (15 candidates)" in drawings and "mixed (15 candidates)" in drawings
     assert "random-0-s0" not in drawings
+
+
+def test_names_of_points_do_not_overlap():
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    named = {"random-128x16-lr0.001": (0.59, 0.625), "random-128x1-lr0.001": (0.70, 0.63), "no-sft": (0.65, 0.638),
+             "random-256x1-lr0.001": (0.73, 0.641), "random-128x8-lr0.0003": (0.77, 0.665)}  # fmt: skip
+    figure, axes = start()
+    axes.plot(*zip(*named.values(), strict=True), "o")
+    name_points(axes, [(x, y, name) for name, (x, y) in named.items()])
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    boxes = [text.get_window_extent(renderer) for text in axes.texts]
+    assert len(boxes) == 5 and not any(one.overlaps(other) for one, other in itertools.combinations(boxes, 2))
+
+
+def make_log(name, **shares):
+    """Returns a candidate of a log: Pass@k of 40 problems and no cost, loss, greedy decoding or entropy."""
+    seen = SampleStatistics(**{"truncated": None, "unreadable": None} | shares)
+    correct = [min(8, n % 9 + len(name)) for n in range(40)]
+    predictors = PredictorsRecord(curve=[[1, 0.4], [64, 0.8]], correct=correct, samples=64, problems=40, by_products=seen)
+    candidate = Candidate(name, 0, "", 0, 0.0, 0, log=LogSource(f"{name}.jsonl"))
+    return Outcome(candidate, predictors=predictors, links={"tool": "plain"})
+
+
+def test_a_report_of_logs_says_nothing_that_holds_for_rlreadys_own_runs_only(report):
+    outcomes = [make_log(name, truncated=0.95, unreadable=0.96) for name in ("a", "bb")]
+    gate = Gate(k=64, min_pass_at_k=0.0)
+    verdicts = rank(decide(outcomes, None, gate, trains=False), outcomes, gate)
+    judged = [dataclasses.replace(o, verdict=v) for o, v in zip(outcomes, verdicts, strict=True)]
+    page = report(judged, None, drawn=True, rl_steps=0, sampling_max_tokens=512)
+    assert "use logs of more problems or samples." in page.markdown and "; sample longer completions." in page.lead
+    for name in ("curate_", "sampling_max_tokens", "predictors_samples", "rl_num_generations", "greedy", "(T=1)"):
+        assert name not in page.markdown
+    for name in ("Dotted", "<h2>Cost</h2>", "<h2>More plots</h2>", "held-out"):
+        assert name not in page.html
+    assert page.tables["Sample statistics"]["Candidate"] == ["Truncated", "No answer"]
 
 
 def test_importing_the_report_imports_nothing_slow():

@@ -2,7 +2,7 @@
 
 import statistics
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from operator import attrgetter
 
 from rlready.analysis.answer import label_ranked, read_ranked, sort_by_place
@@ -27,16 +27,14 @@ from rlready.analysis.format import (
 from rlready.analysis.predictor import label_pass_at
 from rlready.escape import shorten, show_controls
 from rlready.gate.lead import GREEDY, bound_greedy, read_figure, read_interval
-from rlready.records.candidate import Candidate
-from rlready.records.outcome import Excerpt, SampleStatistics
-from rlready.stages.report.document import Passage, Section
+from rlready.records.outcome import Excerpt
+from rlready.stages.report.document import Passage, Section, lay_out
 from rlready.stats.intervals import estimate_interval
 from rlready.stats.pass_at_k import estimate_own_coverage
 
 RANKING_NOTE = (
     "Each candidate is compared with the next on the problems that both were measured on; in brackets: the 95% interval of the"
-    " difference. If it contains 0, their order may be due to chance: use more problems (curate_predictor_problems) or samples"
-    " (predictors_samples)."
+    " difference. If it contains 0, their order may be due to chance: "
 )
 MIDWAY = (
     "2 of 8 epochs: a checkpoint of a training of 8 epochs (sweep_checkpoints: every-epoch), taken before the learning rate had"
@@ -58,16 +56,18 @@ EXCERPTS_TEXT = (
     " no answer (none in the form the prompt asks for) or wrong. To see all of them: rlready samples RUN"
     " --candidate NAME."
 )
-
-SAMPLES_NOTES = [
-    "Loss by length: held-out loss by quarter of completion length, shortest first. Entropy: nats per token. Answer diversity:"
-    " different answers over samples. Zero-variance: groups of rl_num_generations completions with the same reward, from which"
-    " GRPO learns nothing. Truncated: samples that reached the length limit. No answer: samples without a final answer in the"
-    " form the prompt asks for. Not judged: samples that the verifier could not judge. Verifier disagreement: of the answers"
-    " that it or math-verify accepts, the share that it rejects.",
-    "False positives: samples accepted when compared with another problem's answer, with the 95% interval of the rate. Pass@k"
+SAMPLES_NOTES = {  # of the columns, which are left out if nothing is known
+    "Loss by length": "held-out loss by quarter of completion length, shortest first.",
+    "Entropy": "nats per token.",
+    "Answer diversity": "different answers over samples.",
+    "Zero-variance share": "groups of rl_num_generations completions with the same reward, from which GRPO learns nothing.",
+    "Truncated": "samples that reached the length limit.",
+    "No answer": "samples without a final answer in the form the prompt asks for.",
+    "Not judged": "samples that the verifier could not judge.",
+    "Verifier disagreement": "of the answers that it or math-verify accepts, the share that it rejects.",
+    "False positives": "samples accepted when compared with another problem's answer, with the 95% interval of the rate. Pass@k"
     " without them is corrected at that rate.",
-]
+}
 
 
 def describe_settings(settings: list[Setting], k: int | None) -> Section:
@@ -84,44 +84,35 @@ def describe_settings(settings: list[Setting], k: int | None) -> Section:
     return Section("Settings", ["Mean ± standard deviation over the seeds of a setting."], table)
 
 
-def describe_candidates(rows: list[Row], base: Row, k: int | None, most_rows: int, trains: bool = True) -> Section:
-    """Returns the section with one row a candidate and the base model last; columns that say nothing are left out."""
-    columns: dict[str, Callable[[Row], str]] = {
-        "Verdict": show_verdict,
-        "Post-RL Pass@1": lambda row: _add_shares(show_score(row), row.shares_after),
-        "Post-RL greedy": lambda row: show_estimate(*(read_figure(row.outcome, GREEDY) or (None, None))[:2]),
-        "SFT Pass@1 (T=1)": lambda row: _add_shares(show_estimate(row.sft_pass_at_1, row.sft_interval), row.shares_before),
-        "SFT greedy Pass@1": _show_greedy,
-        label_pass_at(k): lambda row: show_pass_at_k(row) + (" (sequential)" if row.sequential else ""),
-        "Coverage kept": lambda row: _show_coverage_kept(row, k),
-        "Generalization loss": lambda row: show_estimate(row.loss, read_interval(row.predictors.loss_interval)),
-        "Forecast": _show_forecast,
-        "Epochs": lambda row: MISSING if row is base or row.candidate.is_finished else _show_epochs(row.candidate),
-        "Subset": lambda row: MISSING if row is base else row.candidate.subset or MISSING,
-        "Reason": _show_reason,
-    }
-    finished = all(row.candidate.is_finished for row in rows)  # then no figure is of rlready's own SFT
-    silent = {
-        "Forecast": all(_show_forecast(row) == MISSING for row in rows),
-        "Coverage kept": all(row.coverage_kept is None for row in rows),
-        **dict.fromkeys(["Post-RL Pass@1", "Post-RL greedy"], not trains),
-        **dict.fromkeys(["Epochs", "Subset"], finished),
-    }
-    columns = {name: write for name, write in columns.items() if not silent.get(name)}
-    table = [["Candidate", *(name.removeprefix("SFT ") if finished else name for name in columns)]]
-    short = shorten_names(rows)
+def describe_candidates(rows: list[Row], base: Row, k: int | None, most_rows: int) -> Section:
+    """Returns the section with one row a candidate and the base model last."""
+    finished = all(row.candidate.is_finished for row in rows)  # then no figure is of rlready's own SFT, or of its sampling
+    sampled, greedy = ("Pass@1", "Greedy Pass@1") if finished else ("SFT Pass@1 (T=1)", "SFT greedy Pass@1")
+    short, lines = shorten_names(rows), []
     for name, row in name_rows(rows, base, BASE_NAME):
-        table.append([short.get(name, name), *(write(row) for write in columns.values())])
-    notes = [*_list_marks(rows, base), *_list_checkpoints(rows)]
-    if any(row.candidate.is_midway for row in rows):
-        notes.append(MIDWAY)
+        own, share, problems = row.candidate, row.predictors.greedy_pass_at_1, row.predictors.problems
+        epochs = f"{own.epochs} of {own.training.epochs}" if own.is_midway else str(own.epochs)
+        cells = {
+            "Candidate": short.get(name, name),
+            "Verdict": show_verdict(row),
+            "Post-RL Pass@1": _add_shares(show_score(row), row.shares_after),
+            "Post-RL greedy": show_estimate(*(read_figure(row.outcome, GREEDY) or (None, None))[:2]),
+            sampled: _add_shares(show_estimate(row.sft_pass_at_1, row.sft_interval), row.shares_before),
+            greedy: show_estimate(share, bound_greedy(share, problems) if share is not None and problems else None),
+            label_pass_at(k): show_pass_at_k(row) + (" (sequential)" if row.sequential else ""),
+            "Coverage kept": _show_coverage_kept(row, k),
+            "Generalization loss": show_estimate(row.loss, read_interval(row.predictors.loss_interval)),
+            "Forecast": _show_forecast(row),
+            "Epochs": MISSING if row is base or own.is_finished else epochs,
+            "Subset": MISSING if row is base else own.subset or MISSING,
+            "Reason": _show_reason(row),
+        }
+        lines.append(cells)
+    table = lay_out(lines) if lines else [["Candidate"]]
+    notes = [*_list_marks(rows, base, table[0]), *_list_checkpoints(rows)]
     if any(name != shown for name, shown in short.items()):
         notes.insert(0, "Names omit the seed or learning rate that all candidates share.")
     return Section("Candidates", [], table, notes, summed=base.measured, folded=len(rows) > most_rows)
-
-
-def _show_epochs(candidate: Candidate) -> str:
-    return f"{candidate.epochs} of {candidate.training.epochs}" if candidate.is_midway else str(candidate.epochs)
 
 
 def _list_checkpoints(rows: list[Row]) -> list[str]:
@@ -152,11 +143,6 @@ def _show_benchmark(problems: int, pass_at_1: float | None, standard_error: floa
     if pass_at_1 is None or standard_error != 0:
         return show_with_error(pass_at_1, standard_error)
     return show_estimate(pass_at_1, estimate_interval([pass_at_1] * problems))  # all problems score alike
-
-
-def _show_greedy(row: Row) -> str:
-    share, problems = row.predictors.greedy_pass_at_1, row.predictors.problems
-    return show_estimate(share, bound_greedy(share, problems) if share is not None and problems else None)
 
 
 def _show_coverage_kept(row: Row, k: int | None) -> str:
@@ -193,34 +179,35 @@ def _add_shares(figure: str, shares: Shares) -> str:
     return f"{figure}; {shown}" if shown and figure != MISSING else figure
 
 
-def _list_marks(rows: list[Row], base: Row) -> Iterator[str]:
-    """Yields what the marks in the candidates' table mean."""
-    if any(row.pass_at_k_interval or row.predictors.loss_interval for row in rows):
-        yield "In brackets: 95% intervals, over problems for Pass@k and over held-out examples for the loss."
+def _list_marks(rows: list[Row], base: Row, columns: list[str]) -> Iterator[str]:
+    """Yields what the marks and columns in the candidates' table mean."""
     shares = [one for row in (*rows, base) for one in (row.shares_before, row.shares_after)]
+    if any(row.pass_at_k_interval for row in rows):
+        yield "In brackets: 95% intervals over problems."
+    if any(row.predictors.loss_interval for row in rows):
+        yield "In brackets after the loss: its 95% interval over held-out examples."
     if any(one.truncated is not None or one.no_answer is not None for one in shares):
         yield (
-            "Truncated: samples that reached the length limit (sampling_max_tokens). No answer: samples without a final answer"
-            " in the form the prompt asks for. Both count as wrong."
+            "Truncated: samples that reached the length limit. No answer: samples without a final answer in the form the prompt"
+            " asks for. Both count as wrong."
         )
-    if any(row.coverage_kept is not None for row in rows):
+    if any(one.not_judged for one in shares):
+        yield "Not judged: samples that the verifier could not judge. They count as wrong."
+    if "Coverage kept" in columns:
         yield (
             "Coverage kept: of the problems that the base model solves within the gate's k, the share that the candidate still"
             " solves within k. The base model's own value compares two draws of its samples: it is what a candidate that forgot"
             " nothing would keep. It needs 2k samples per problem."
         )
-    if any(one.not_judged for one in shares):
-        yield "Not judged: samples that the verifier could not judge. They count as wrong."
     if any(row.sequential for row in rows):
         yield "Sequential: sampled only until the gate could decide, so only an interval is known."
     if any(row.elsewhere for row in rows):
         yield "External: RL ran in another system; score, standard error and cost are shown as recorded (rlready record)."
     if any(row.stopped.startswith("no signal") for row in rows):
         yield "RL without signal: all completions of a prompt got the same reward, so RL had nothing to learn from."
-    races = [row.outcome.race for row in rows if row.outcome.race]
-    if any(not race.goes_on and race.place for race in races):
+    if any(row.dropped for row in rows):
         yield "Dropped: RL ended after the race (race_steps), because others were ahead in validation; it has no result."
-    if any(race.audited for race in races):
+    if any(row.outcome.race and row.outcome.race.audited for row in rows):
         yield "Race audited: RL went on although the candidate was dropped."
     if any(row.verdict.audited for row in rows):
         yield "Audited: RL ran although the gate did not approve."
@@ -250,14 +237,14 @@ def describe_ranking(rows: list[Row], k: int | None, by: str | None) -> list[Sec
     table = [["Rank", "Candidate", label_ranked(k, by), "Ahead of the next by"]]
     for row, standing in ordered:
         table.append([str(standing.place), row.name, show_estimate(*read_ranked(row, k, by)[:2]), show_lead(row)])
-    return [Section("Ranking", [], table, [RANKING_NOTE])]
+    more = "use more problems (curate_predictor_problems) or samples (predictors_samples)."
+    if all(row.candidate.log for row in rows):
+        more = "use logs of more problems or samples."
+    return [Section("Ranking", [], table, [RANKING_NOTE + more])]
 
 
 def describe_samples(rows: list[Row], base: Row, k: int | None, most_rows: int) -> list[Section]:
     """Returns the section on the samples, or none if nothing was measured."""
-    measured = [row.predictors for row in (*rows, base)]
-    if all(record.by_products == SampleStatistics() and not record.loss_by_length for record in measured):
-        return []
     lines = []
     for name, row in name_rows(rows, base, "base model"):
         seen, false = row.predictors.by_products, row.predictors.false_positives
@@ -279,9 +266,10 @@ def describe_samples(rows: list[Row], base: Row, k: int | None, most_rows: int) 
             f"{label_pass_at(k)} without them": show(row.corrected),
         }
         lines.append(cells)
-    table = [[*lines[0]], *([*cells.values()] for cells in lines)]
-    folded = len(rows) > most_rows
-    return [Section("Sample statistics", table=table, notes=SAMPLES_NOTES, summed=base.measured, folded=folded)]
+    if not lines or len(columns := (table := lay_out(lines))[0]) == 1:
+        return []
+    notes = " ".join(f"{name}: {text}" for name, text in SAMPLES_NOTES.items() if name in columns)
+    return [Section("Sample statistics", [], table, [notes], summed=base.measured, folded=len(rows) > most_rows)]
 
 
 def describe_excerpts(rows: list[Row], base: Row, most_rows: int) -> list[Section]:

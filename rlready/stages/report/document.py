@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from textwrap import shorten
 
+from rlready.analysis.format import MISSING
+
 DECISIONS = ("approved", "rejected", "undecided")
 # Columns of texts; those of figures are aligned to the right.
 TEXTUAL = ("Candidate", "Setting", "Subset", "Verdict", "Reason", "Predictor", "Policy", "Among", "Chosen", "Stage", "Device")
@@ -61,6 +63,12 @@ class Document:
     sections: Sequence[Section]  # what follows
     minor: Sequence[Section] = ()  # sections folded into one line of the page, because too few points support them
     minor_title: str = ""  # that line
+
+
+def lay_out(lines: Sequence[dict[str, str]]) -> Table:
+    """Returns the table of lines with the same columns; columns of which nothing is known are left out."""
+    columns = [name for name in lines[0] if any(line[name] != MISSING for line in lines)]
+    return [columns, *([line[name] for name in columns] for line in lines)]
 
 
 def render_html(document: Document) -> str:

@@ -2,7 +2,6 @@
 
 import html
 import io
-import math
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ if TYPE_CHECKING:
 
 WIDTH, HEIGHT, LEGEND_ROW, LINE = 4.4, 3.1, 0.18, 0.24  # inches
 LABEL_LENGTH = 44
+LETTER = 0.0175  # width of a letter of a point's name, as a share of the axes
 MOST_POINTS, FEW = 12, 3  # points that are named, and how many of them if there are more
 STYLE: "dict[RcKeyType, Any]" = {
     "svg.fonttype": "none",
@@ -45,18 +45,21 @@ def start(legend_rows: int = 0, lines: int = 0) -> "tuple[Figure, Axes]":
 
 
 def name_points(axes: "Axes", points: list[tuple[float, float, str]]) -> None:
-    """Writes the names beside the first points, towards the middle and apart from one another."""
+    """Writes the names beside the first points, towards the middle, each above those that it would overlap."""
     from matplotlib.transforms import ScaledTranslation
 
-    shown = points if len(points) <= MOST_POINTS else points[:FEW]
-    (low, high), middle = axes.get_ylim(), sum(axes.get_xlim()) / 2
-    line = (high - low) * 0.055
-    for side, align in ((1, "left"), (-1, "right")):
+    (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
+    letter, line = (right - left) * LETTER, (high - low) * 0.055
+    placed: list[tuple[float, float, float]] = []  # where names begin and end, and their height
+    for x, y, name in sorted(points if len(points) <= MOST_POINTS else points[:FEW], key=lambda point: point[1]):
+        text, side, align = shorten(name, 24), 1, "left"
+        if x > (left + right) / 2:
+            side, align = -1, "right"
+        begin, end = sorted((x, x + side * letter * (len(text) + 2)))
+        y = max([y, *(height + line for start, stop, height in placed if start < end and begin < stop)])
+        placed.append((begin, end, y))
         beside = axes.transData + ScaledTranslation(side * 0.12, 0, axes.figure.dpi_scale_trans)
-        reached = -math.inf
-        for x, y, name in sorted((point for point in shown if (point[0] <= middle) == (side == 1)), key=lambda point: point[1]):
-            reached = max(y, reached + line)
-            axes.text(x, min(reached, high), shorten(name, 24), ha=align, va="center", fontsize=8, transform=beside)
+        axes.text(x, min(y, high), text, ha=align, va="center", fontsize=8, transform=beside)
 
 
 def finish(figure: "Figure", name: str, alternative: str) -> str:

@@ -56,22 +56,24 @@ def draw_plots(rows: list[Row], base: Row, k: int | None, least: float | None, t
     settings, main, label = _list_settings(rows), pick_main(k), label_pass_at(k)
     omitted = len(settings) - MOST_SETTINGS
     more = f" The other {omitted} settings are in the table." if omitted > 0 else ""
+    star = f" Star: {CHOICE}." if any(row.approved for row in rows) else ""
+    dotted = " Dotted: not a random subset." if any(_is_dotted(row) for row in rows) else ""
     scores = Plot(
         "Pass@1 before and after RL",
-        "Before RL on the predictors' problems; the others on the benchmark's, with 95% intervals, or, if seeds repeat,"
-        f" the mean ±1 standard deviation over them. Star: {CHOICE}." + more,
+        "Before RL: on the predictors' problems. After RL, and the base model: on the benchmark's, with 95% intervals, or, if"
+        f" seeds repeat, the mean ±1 standard deviation over them.{star}{more}",
         _draw_scores(settings[:MOST_SETTINGS], shorten_names(rows), base),
         "no candidate has a Pass@1",
     )
     trajectories = Plot(
         "Held-out loss during SFT",
-        "Lower is better. Dotted: not a random subset; its level is not comparable with the others.",
+        f"Lower is better; only random subsets compare.{dotted}",
         _draw_trajectories(rows),
         "no candidate has a held-out loss during SFT",
     )
     curves = Plot(
         "Pass@k before RL",
-        f"How often at least one of k samples is right. Dotted curves: not a random subset. Star: {CHOICE}.",
+        f"How often at least one of k samples is right.{dotted}{star if len(rows) <= MOST_NAMED else ''}",
         _draw_curves(rows, base, k, least),
         "no candidate has a Pass@k curve",
     )
@@ -85,6 +87,10 @@ def draw_plots(rows: list[Row], base: Row, k: int | None, least: float | None, t
     if any(row.score is not None for row in rows):
         return [scores, *predictions, curves, trajectories]
     return [curves, trajectories, scores, *predictions]
+
+
+def _is_dotted(row: Row) -> bool:
+    return row.candidate.subset not in ("random", "")
 
 
 def _list_settings(rows: list[Row]) -> list[Setting]:
@@ -136,13 +142,18 @@ def _measure_bar(row: Row, score: float) -> list[list[float]]:
 def _plot_prediction(rows: list[Row], predictor: Predictor, label: str, measure: Measure) -> Plot:
     """Returns the plot of post-RL Pass@1 against what was measured before, on the rows that the predictor is judged on."""
     shown, axis = select_finished(rows, predictor), f"{label} (random subsets)" if predictor.restricted else label
-    external = " Hollow: an external result." if any(row.elsewhere for row in shown) else ""
+    caption = ["One point per candidate that finished RL, with its 95% interval and the least-squares line."]
+    if len({row.candidate.subset for row in shown}) > 1:
+        caption.append("Markers: the subset.")
+    if 0 < sum(row.approved for row in shown) < len(shown):
+        caption.append(f"Ringed: {CHOICE}.")
+    if any(row.elsewhere for row in shown):
+        caption.append("Hollow: an external result.")
     return Plot(
         f"Predicted by {label}",
-        "One point per candidate that finished RL, with its 95% interval and the least-squares line; markers by subset."
-        f" Ringed, if not all are: {CHOICE}.{external}",
+        " ".join(caption),
         _draw_prediction(shown, axis, measure, shorten_names(rows)) if shown else "",
-        f"no candidate with RL to judge {label} by",
+        f"no candidate has both {label} and a result of RL",
     )
 
 
@@ -228,7 +239,7 @@ def _draw_lines(
         if row not in shown:
             continue
         subset = row.candidate.subset
-        style: LineStyle = {"linestyle": "-" if subset in ("random", "") else ":"}
+        style: LineStyle = {"linestyle": ":" if _is_dotted(row) else "-"}
         if len(rows) <= MOST_NAMED:
             style |= {"color": PALETTE[index % len(PALETTE)], "marker": MARKERS[index % len(MARKERS)], "markersize": 3.5}
             style |= {"label": STAR * row.approved + shorten(short[row.name])}

@@ -87,11 +87,12 @@ def _compose(sweep: SweepResult) -> Document:
     trains, by = sweep.shows_rl, sweep.parameters.get("gate_rank_by")
     plots = draw_plots(rows, base, k, sweep.parameters.get("gate_min_pass_at_k"), trains)
     leading = [plot for plot in plots if plot.drawing][:LEADING_PLOTS]
-    others = Section("More plots", plots=[plot for plot in plots if plot not in leading])
-    everyone = candidates.describe_candidates(rows, base, k, MOST_ROWS, trains)
-    costs = gate_sections.describe_costs(rows, base, trains)
-    sampled = [*candidates.describe_samples(rows, base, k, MOST_ROWS), *candidates.describe_excerpts(rows, base, MOST_ROWS)]
-    sections, statistics = [*candidates.describe_ranking(rows, k, by), everyone, costs, *sampled], []
+    others = [plot for plot in plots if plot not in leading]
+    everyone, statistics = candidates.describe_candidates(rows, base, k, MOST_ROWS), []
+    after = [*candidates.describe_samples(rows, base, k, MOST_ROWS), *candidates.describe_excerpts(rows, base, MOST_ROWS)]
+    if trains or not all(row.candidate.log for row in rows):  # logs cost nothing here
+        after.insert(0, gate_sections.describe_costs(rows, base, trains))
+    sections = [*candidates.describe_ranking(rows, k, by), everyone, *after]
     if trains:
         sections = [
             *([candidates.describe_settings(settings, k)] if len(settings) < len(rows) else []),
@@ -99,8 +100,7 @@ def _compose(sweep: SweepResult) -> Document:
             *candidates.describe_benchmarks(rows, base),
             *candidates.describe_effect(rows, k),
             gate_sections.describe_audit(rows),
-            costs,
-            *sampled,
+            *after,
             predictor_sections.describe_plateau(rows, k),
         ]
         statistics = [
@@ -112,7 +112,7 @@ def _compose(sweep: SweepResult) -> Document:
             predictor_sections.describe_forecasts(rows),
         ]
     finished = sum(bool(setting.scores) for setting in settings)
-    few, evidence = finished < MIN_POINTS, f"{count(finished, 'setting')} with RL: weak evidence below {MIN_POINTS}"
+    few, evidence = finished < MIN_POINTS, f"{count(finished, 'setting')} with RL; fewer than {MIN_POINTS} are weak evidence"
     lead, *texts = tell_result(rows, base, sweep.parameters.get("sampling_max_tokens"), trains, by)
     # What tells this experiment from others; the number that KFP gives a run does not.
     run = sweep.origin.get("run", "")
@@ -125,9 +125,9 @@ def _compose(sweep: SweepResult) -> Document:
         failures=list_failures(sweep),
         plots=leading,
         texts=texts,
-        sections=[*sections, *([] if few else statistics), others],
+        sections=[*sections, *([] if few else statistics), *([Section("More plots", plots=others)] if others else [])],
         minor=statistics if few else [],
-        minor_title=f"Predictor quality and other policies, from {evidence}",
+        minor_title=f"Predictor quality and other policies ({evidence})",
     )
 
 
