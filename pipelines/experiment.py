@@ -5,8 +5,8 @@
 
 One definition is compiled for a cluster and run on a laptop. Each loop is in a nested pipeline that gets its values as
 inputs, which both kfp.local and the backend can execute. Candidates cross a loop as JSON strings, because numbers would become
-floats. The report is in the root graph, where a reader of KFP's UI finds it, even if no candidate is approved (see
-`whole_loop`). kfp.local cannot do that, so `conclude` leaves train-approved out there.
+floats. The report is in the root graph, where a reader of KFP's UI finds it, and runs even if no candidate is approved (see
+`whole_loop`).
 
 The base model is measured once, as the first item of the first loop: two tasks that measure it would return one cached
 artifact, and the backend refuses a task that gets one artifact twice. No output comes from a branch (OneOf), because the
@@ -65,7 +65,7 @@ def whole_loop() -> contextlib.AbstractContextManager:
     """Returns what surrounds a loop that may be empty: on a cluster, a loop of one.
 
     The backend fails a task that collects from an empty loop, unless the loop is inside another loop's iteration
-    (driver/resolve.go:753 and :975). kfp.local would make a list of lists.
+    (driver/resolve.go:753 and :975). kfp.local would make a list of lists; run/local/local.py has it collect from empty loops.
     """
     return dsl.ParallelFor(["once"], name="once") if read_placement() else contextlib.nullcontext()
 
@@ -111,58 +111,6 @@ def train_approved(
     return dsl.Collected(scored.outputs["benchmark_record"])
 
 
-def write_report(**given: Any) -> None:
-    """Reports, never from the cache, so that the tracking of every run is completed."""
-    report(**given).set_display_name("Report").set_caching_options(False)
-
-
-@dsl.pipeline(name="conclude")
-def conclude(
-    anyone: str,
-    approved: List[dict],  # noqa: UP006
-    data: dsl.Input[dsl.Dataset],
-    sft_settings: str,
-    rl_settings: str,
-    benchmark_settings: str,
-    parameters: str,
-    judged: dsl.Input[dsl.Artifact],
-    baseline: dsl.Input[dsl.Artifact],
-):
-    """Trains the approved candidates, if any, and reports: for kfp.local, which has no output of an empty loop."""
-    training = {"data": data, "sft_settings": sft_settings, "rl_settings": rl_settings}
-    known = {"parameters": parameters, "judged": judged, "baseline": baseline}
-    with dsl.If(anyone == "yes", name="at-least-one-approved"):
-        trained = train_approved(approved=approved, **training, benchmark_settings=benchmark_settings)
-        write_report(**known, results=trained.set_display_name("Train approved").output)
-    with dsl.Else(name="none-approved"):
-        write_report(**known)
-
-
-@dsl.pipeline(name="hold-race")
-def hold_race(
-    anyone: str,
-    approved: List[dict],  # noqa: UP006
-    data: dsl.Input[dsl.Dataset],
-    sft_settings: str,
-    rl_settings: str,
-    race_settings: str,
-    benchmark_settings: str,
-    parameters: str,
-    judged: dsl.Input[dsl.Artifact],
-    baseline: dsl.Input[dsl.Artifact],
-):
-    """Trains the approved candidates, if any, up to the race, judges it, and concludes: for kfp.local."""
-    training = {"data": data, "sft_settings": sft_settings, "rl_settings": rl_settings}
-    known = {"parameters": parameters, "baseline": baseline}
-    with dsl.If(anyone == "yes", name="at-least-one-races"):
-        probed = probe_approved(approved=approved, **training)
-        raced = race(settings=race_settings, judged=judged, probed=probed.output).set_display_name("Race").outputs
-        finalists = {"anyone": raced["anyone"], "approved": raced["finalists"], "judged": raced["records"]}
-        conclude(**finalists, **training, **known, benchmark_settings=benchmark_settings)
-    with dsl.Else(name="none-races"):
-        write_report(judged=judged, **known)
-
-
 def build(*arguments: Any) -> None:
     """Runs RL only for the fine-tuned candidates that pass a gate on Pass@k and generalization loss, and reports on all."""
     given = dict(zip(list_form(), arguments, strict=True))
@@ -184,20 +132,15 @@ def build(*arguments: Any) -> None:
     training = {"approved": judged.outputs["approved"], "data": data, **settings}
     known = {"parameters": planned.outputs["parameters"], "baseline": baseline.outputs["benchmark_record"]}
     known["judged"] = judged.outputs["records"]
-    if read_placement() is None:
-        anyone = judged.outputs["anyone"]
-        if RACES:
-            hold_race(anyone=anyone, race_settings=planned.outputs["race"], **training, **known).set_display_name("Race")
-        else:
-            conclude(anyone=anyone, **training, **known).set_display_name("Conclude")
-        return
     if RACES:
         started = {name: training[name] for name in ("approved", "data", "sft_settings", "rl_settings")}
         probed = probe_approved(**started).set_display_name("RL to the race")
         raced = race(settings=planned.outputs["race"], judged=known["judged"], probed=probed.output).set_display_name("Race")
-        raced.set_caching_options(False)
+        raced.set_caching_options(read_placement() is None)
         training["approved"], known["judged"] = raced.outputs["finalists"], raced.outputs["records"]
-    write_report(**known, results=train_approved(**training).set_display_name("Train approved").output)
+    reported = report(**known, results=train_approved(**training).set_display_name("Train approved").output)
+    # Never from the cache, so that the tracking of every run is completed.
+    reported.set_display_name("Report").set_caching_options(False)
 
 
 def _describe() -> str:

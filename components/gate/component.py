@@ -13,7 +13,7 @@ def gate(
     measured: dsl.Input[List[dsl.Artifact]],  # noqa: UP006
     records: dsl.Output[dsl.Artifact],
     verdicts: dsl.Output[dsl.Markdown],
-) -> NamedTuple("Gate", [("anyone", str), ("approved", List[dict])]):  # type: ignore[valid-type]  # noqa: UP006  kfp compiles the function alone
+) -> NamedTuple("Gate", [("approved", List[dict])]):  # type: ignore[valid-type]  # noqa: UP006  kfp compiles the function alone
     """Decides which candidates go on to RL.
 
     Args:
@@ -23,11 +23,9 @@ def gate(
         verdicts: Every decision with its reason.
 
     Returns:
-        Whether at least one candidate goes on to RL ("yes" or "no"); and those that do, each with the digest of
-        the checkpoint that was judged.
+        The candidates that go on to RL, each with the digest of the checkpoint that was judged.
     """
     from rlready.run.launch import launch
 
     paths = {"measured": [m.path for m in measured], "judged": records.path, "verdicts": verdicts.path}
-    approved = launch("gate", settings=settings, **paths)
-    return "yes" if approved else "no", approved
+    return (launch("gate", settings=settings, **paths),)

@@ -14,7 +14,7 @@ def race(
     probed: dsl.Input[List[dsl.Artifact]],  # noqa: UP006
     records: dsl.Output[dsl.Artifact],
     verdicts: dsl.Output[dsl.Markdown],
-) -> NamedTuple("Race", [("anyone", str), ("finalists", List[dict])]):  # type: ignore[valid-type]  # noqa: UP006  kfp compiles the function alone
+) -> NamedTuple("Race", [("finalists", List[dict])]):  # type: ignore[valid-type]  # noqa: UP006  kfp compiles the function alone
     """Decides which candidates go on after a part of RL's steps.
 
     Args:
@@ -25,11 +25,10 @@ def race(
         verdicts: Every decision with its reason.
 
     Returns:
-        Whether at least one candidate goes on ("yes" or "no"); and those that do, each with the digest of the checkpoint that
-        the gate judged.
+        The candidates that go on, each with the digest of the checkpoint that the gate judged.
     """
     from rlready.run.launch import launch
 
-    paths = {"judged": judged.path, "probed": [p.path for p in probed], "records": records.path, "verdicts": verdicts.path}
-    finalists = launch("race", settings=settings, **paths)
-    return "yes" if finalists else "no", finalists
+    legs = [p.path for p in probed or []]  # kfp passes an empty list as None
+    paths = {"judged": judged.path, "probed": legs, "records": records.path, "verdicts": verdicts.path}
+    return (launch("race", settings=settings, **paths),)

@@ -89,7 +89,7 @@ class Sweep:
             for outcome in outcomes
             if _name(outcome["candidate"]) in self.approved and "failed" not in outcome
         ]
-        return {"anyone": "yes" if approved else "no", "approved": approved, "records": outcomes, "verdicts": ""}
+        return {"approved": approved, "records": outcomes, "verdicts": ""}
 
     def rl(self, given: dict[str, Any]) -> dict[str, Any]:
         """Trains a candidate; the model has to be its own, and the one that was judged, and so has a paused training."""
@@ -108,7 +108,7 @@ class Sweep:
             if _name(name) in self.finalists and "failed" not in outcome
         ]
         records = [outcomes.get(outcome["candidate"], outcome) for outcome in given["judged"].content]
-        return {"anyone": "yes" if finalists else "no", "finalists": finalists, "records": records, "verdicts": ""}
+        return {"finalists": finalists, "records": records, "verdicts": ""}
 
     def benchmark(self, given: dict[str, Any]) -> dict[str, Any]:
         """Scores a candidate, or the base model."""

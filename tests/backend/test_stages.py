@@ -88,7 +88,7 @@ def read_predictors(found):
 def test_a_finished_checkpoint_and_formats_with_one_check_leave_what_kfp_takes(pipeline, worker, byte_model, tmp_path):
     sources = write_sources(tmp_path, **{form: [write(n) for n in range(12)] for form, write in ROWS.items()})
     # What follows the measurement is the same for every format: fake here, and real in the test below.
-    fakes = {"gate": lambda given: {"anyone": "no", "approved": [], "records": "", "verdicts": ""}}
+    fakes = {"gate": lambda given: {"approved": [], "records": "", "verdicts": ""}}
     fakes |= {"benchmark": lambda given: {"benchmark_record": ""}, "report": lambda given: {}}
     found = run(
         pipeline,

@@ -40,7 +40,7 @@ class Trainings(Sweep):
     def gate(self, given: dict[str, Any]) -> dict[str, Any]:
         outcomes = [outcome for artifact in given["measured"] for outcome in artifact.content]
         approved = self._list_items(outcomes, self.approved)
-        return {"anyone": "yes" if approved else "no", "approved": approved, "records": outcomes, "verdicts": ""}
+        return {"approved": approved, "records": outcomes, "verdicts": ""}
 
     def _list_items(self, outcomes: list[dict], names: list[str]) -> list[dict[str, str]]:
         chosen = [one for one in outcomes if name(one["candidate"]) in names and "failed" not in one]
@@ -57,7 +57,7 @@ class Trainings(Sweep):
         outcomes = {artifact.content["candidate"]: artifact.content for artifact in given["probed"]}
         records = [outcomes.get(outcome["candidate"], outcome) for outcome in given["judged"].content]
         finalists = self._list_items([*outcomes.values()], self.finalists)
-        return {"anyone": "yes" if finalists else "no", "finalists": finalists, "records": records, "verdicts": ""}
+        return {"finalists": finalists, "records": records, "verdicts": ""}
 
     def benchmark(self, given: dict[str, Any]) -> dict[str, Any]:
         before = given["before"].content if "before" in given else given

@@ -53,3 +53,11 @@ def test_a_larger_budget_trains_only_what_is_left(first, recipe, work):
     assert all(o["race"]["goes_on"] and o["benchmark"] for o in outcomes.values())
     names = [stage for stage, _ in list_started(events)]
     assert (names.count("rl"), names.count("benchmark"), names.count("sft")) == (1, 1, 0)
+
+
+def test_a_race_without_an_approved_candidate_still_gives_a_report(first, recipe, work):
+    _, outcomes, events, folder = run(
+        recipe, work, *OPTIONS, "--set", "gate_mode=enforce", "--set", "gate_min_pass_at_k=1", status=4
+    )
+    assert all(o["rl"] is None and o["race"] is None for o in outcomes.values())
+    assert ("race", "") in list_started(events) and "rejected" in (folder / "report.md").read_text()

@@ -21,6 +21,8 @@ from typing import IO, Any
 from kfp import local
 from kfp.local import cache
 from kfp.local.cache import LocalCache
+from kfp.local.orchestrator import enhanced_dag_orchestrator
+from kfp.local.orchestrator.enhanced_dag_orchestrator import _run_parallel_for_task
 
 from rlready.config import RACE, fold_parameters, parse_parameters
 from rlready.placement import images
@@ -62,7 +64,9 @@ def main(work: Path, run: Path, side_by_side: int, image: str | None = None) -> 
             loads = needs_models(parse_parameters(parameters))
             with containers.removed_at_end(run) if image else warm_worker() if loads else contextlib.nullcontext() as start:
                 run_locks.close_dead(work)
-                cache.LocalCache = make_cache(run / storage.TAKEN, start)  # kfp.local has no public way to set it
+                # kfp.local has no public way to set these.
+                cache.LocalCache = make_cache(run / storage.TAKEN, start)
+                enhanced_dag_orchestrator._run_parallel_for_task = run_loop
                 local.init(
                     containers.make_runner(work, run, parameters) if image else local.SubprocessRunner(use_venv=False),
                     pipeline_root=str(work / storage.ARTIFACTS),
@@ -73,6 +77,13 @@ def main(work: Path, run: Path, side_by_side: int, image: str | None = None) -> 
         except Exception:
             fail_run()
             raise
+
+
+def run_loop(**given: Any) -> bool:
+    """Runs a loop as kfp.local does, which leaves a loop without items without outputs: here they are empty lists."""
+    for output in given["components"][given["task_spec"].component_ref.name].output_definitions.artifacts:
+        given["io_store"].put_task_output(given["task_name"], output, [])
+    return _run_parallel_for_task(**given)
 
 
 @contextlib.contextmanager
