@@ -33,6 +33,6 @@ def benchmark(
     from rlready.run.launch import launch
     from rlready.runtime.outputs import annotate
 
-    paths = {"data": data.path, "outcome": benchmark_record.path, "samples": samples.path, "samples_uri": samples.uri}
-    paths |= {"model": model and model.path, "before": before and before.path, "start": start and start.path}
-    annotate(launch("benchmark", candidate=candidate, settings=settings, **paths), benchmark_record, metrics)
+    given = {"candidate": candidate, "settings": settings, "data": data, "model": model, "before": before, "start": start}
+    written = {"outcome": benchmark_record, "samples": samples, "samples_uri": samples.uri}
+    annotate(launch("benchmark", **given, **written), benchmark_record, metrics)

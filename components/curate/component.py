@@ -17,4 +17,4 @@ def curate(settings: str, data: dsl.Output[dsl.Dataset], data_card: dsl.Output[d
     from rlready.run.launch import launch
     from rlready.runtime.outputs import annotate
 
-    annotate(launch("curate", settings=settings, data=data.path, card=data_card.path), data)
+    annotate(launch("curate", settings=settings, data=data, card=data_card), data)

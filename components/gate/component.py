@@ -27,5 +27,4 @@ def gate(
     """
     from rlready.run.launch import launch
 
-    paths = {"measured": [m.path for m in measured], "judged": records.path, "verdicts": verdicts.path}
-    return (launch("gate", settings=settings, **paths),)
+    return (launch("gate", settings=settings, measured=measured, judged=records, verdicts=verdicts),)

@@ -65,7 +65,7 @@ def plan(
         The candidates to measure as JSON, the base model first; the pipeline's parameters; and the settings of each stage.
     """
     parameters = dict(locals())
-    given = {"summary": parameters.pop("plan").path, **{name: parameters.pop(name) for name in ("run_name", "races")}}
+    given = {"summary": parameters.pop("plan"), **{name: parameters.pop(name) for name in ("run_name", "races")}}
     from rlready.run.launch import launch
 
     return tuple(launch("plan", parameters=parameters, **given))

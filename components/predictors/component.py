@@ -31,6 +31,6 @@ def predictors(
     from rlready.run.launch import launch
     from rlready.runtime.outputs import annotate
 
-    paths = {"data": data.path, "model": model.path, "before": before.path, "outcome": predictors_record.path}
-    paths |= {"samples": samples.path, "samples_uri": samples.uri}
-    annotate(launch("predictors", candidate=candidate, settings=settings, **paths), predictors_record, metrics)
+    given = {"candidate": candidate, "settings": settings, "data": data, "model": model, "before": before}
+    written = {"outcome": predictors_record, "samples": samples, "samples_uri": samples.uri}
+    annotate(launch("predictors", **given, **written), predictors_record, metrics)

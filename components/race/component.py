@@ -29,6 +29,5 @@ def race(
     """
     from rlready.run.launch import launch
 
-    legs = [p.path for p in probed or []]  # kfp passes an empty list as None
-    paths = {"judged": judged.path, "probed": legs, "records": records.path, "verdicts": verdicts.path}
-    return (launch("race", settings=settings, **paths),)
+    # kfp passes an empty list as None.
+    return (launch("race", settings=settings, judged=judged, probed=probed or [], records=records, verdicts=verdicts),)

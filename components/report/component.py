@@ -32,6 +32,5 @@ def report(
     """
     from rlready.run.launch import launch
 
-    paths = {"judged": judged.path, "baseline": baseline.path, "results": [r.path for r in results or []]}
-    paths |= {"html": report.path, "markdown": summary.path, "records": records.path, "verdicts": verdicts_json.path}
-    launch("report", parameters=parameters, **paths)
+    given = {"parameters": parameters, "judged": judged, "baseline": baseline, "results": results or []}
+    launch("report", **given, html=report, markdown=summary, records=records, verdicts=verdicts_json)

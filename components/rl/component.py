@@ -33,10 +33,6 @@ def rl(
     from rlready.run.launch import launch
     from rlready.runtime.outputs import annotate
 
-    paths = {"data": data.path, "model": model.path, "before": before.path}
-    paths |= {"probe": probe and probe.path, "trained": rl_model.path, "model_uri": rl_model.uri, "outcome": rl_record.path}
-    annotate(
-        launch("rl", candidate=candidate, settings=settings, measured_digest=measured_digest, **paths),
-        rl_model,
-        rl_record,
-    )
+    given = {"candidate": candidate, "settings": settings, "measured_digest": measured_digest, "data": data}
+    given |= {"model": model, "before": before, "probe": probe}
+    annotate(launch("rl", **given, trained=rl_model, model_uri=rl_model.uri, outcome=rl_record), rl_model, rl_record)

@@ -25,5 +25,5 @@ def sft(
     from rlready.run.launch import launch
     from rlready.runtime.outputs import annotate
 
-    paths = {"data": data.path, "model": model.path, "model_uri": model.uri, "outcome": sft_record.path}
-    annotate(launch("sft", candidate=candidate, settings=settings, **paths), model, sft_record)
+    given = {"candidate": candidate, "settings": settings, "data": data}
+    annotate(launch("sft", **given, model=model, model_uri=model.uri, outcome=sft_record), model, sft_record)

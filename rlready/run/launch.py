@@ -40,12 +40,15 @@ FOLDERS = {"sft": "model", "predictors": "samples", "rl": "trained", "benchmark"
 
 
 def launch(stage: str, **arguments) -> Any:
-    """Runs a stage: returns what `run(**arguments)` of `rlready.stages.<stage>.stage` does, a JSON value as the arguments are.
+    """Runs a stage: returns what `run(**arguments)` of `rlready.stages.<stage>.stage` does, a JSON value.
+
+    The arguments are JSON values, and artifacts of KFP, of which the stage gets the path.
 
     A stage of one candidate returns an object with figures and a `display_name`. If such a stage fails, the run goes on: the
     failure is written to the path `outcome`, and later stages pass it on. If any other stage fails, or one of the base model,
     with which all candidates are compared, SystemExit is raised with the reason in marked lines.
     """
+    arguments = {name: _locate(value) for name, value in arguments.items()}
     if missing := _find_missing(stage, arguments):
         gone = "does not exist: this output of an earlier stage was deleted, but the cache still holds its name"
         _tell_failure(stage, f"{missing} {gone}; with another curate_seed all stages run again", ends_run=True)
@@ -59,6 +62,11 @@ def launch(stage: str, **arguments) -> Any:
     if stage == "predictors":
         return epochs.launch_predictors(arguments, _launch_candidate)
     return epochs.launch_chosen(stage, arguments, _launch_candidate)
+
+
+def _locate(value: Any) -> Any:
+    """Returns the path of an artifact, the paths of a list of artifacts, and any other value as it is."""
+    return [_locate(item) for item in value] if isinstance(value, list) else getattr(value, "path", value)
 
 
 def _find_missing(stage: str, arguments: dict) -> str | None:
@@ -104,10 +112,7 @@ def _tell_failure(where: str, message: str, ends_run: bool) -> None:
 
 
 def _retry(stage: str, candidate: Candidate | None, arguments: dict) -> tuple[str, Any, int]:
-    """Tries a stage until it finishes, is refused, or has used up its tries; training resumes from its last checkpoint.
-
-    Returns (finished, result, tries), (failed, message, tries), or (refused, message, tries) if another try would fail too.
-    """
+    """Tries a stage until it finishes, is refused, or has no tries left; returns what `run_stage` does, and the tries."""
     most, path, deadline = 1 + int(os.environ.get(failures.RETRIES) or 0), os.environ.get(SOCKET, ""), time.time() + 60
     while candidate and path and not os.path.exists(path) and time.time() < deadline:
         time.sleep(0.1)  # until the worker has imported its libraries
@@ -121,7 +126,7 @@ def _retry(stage: str, candidate: Candidate | None, arguments: dict) -> tuple[st
             state, value = run_stage(stage, arguments)
         if state == "died":
             message = failures.describe_death(stage, value, failures.count_kills() > kills, _list_places(arguments))
-            events.emit(stage, _find_candidate_id(arguments), "failed", message=message)
+            events.emit(stage, candidate.candidate_id if candidate else None, "failed", message=message)
             state, value = "failed", message
         if state != "failed":
             break
@@ -131,12 +136,12 @@ def _retry(stage: str, candidate: Candidate | None, arguments: dict) -> tuple[st
 
 
 def run_stage(stage: str, arguments: dict) -> tuple[str, Any]:
-    """Runs a stage in this process and returns (finished, result), (failed, message) or (refused, message)."""
-    candidate_id = _find_candidate_id(arguments)
-    begun = time.time()
+    """Runs a stage in this process: (finished, result), (failed, message), or (refused, message) if a retry would fail too."""
+    candidate = from_json(Candidate, arguments["candidate"]) if "candidate" in arguments else None
+    candidate_id, begun = candidate.candidate_id if candidate else None, time.time()
     events.emit(stage, candidate_id, "started")
     try:
-        value = _call(stage, candidate_id, arguments)
+        value = _call(stage, candidate, arguments)
     except Exception as error:
         message = failures.describe_error(stage, error, _list_places(arguments))
         if not isinstance(error, (InputError, StageFailed)):
@@ -148,20 +153,15 @@ def run_stage(stage: str, arguments: dict) -> tuple[str, Any]:
     return "finished", value
 
 
-def _call(stage: str, candidate_id: str | None, arguments: dict) -> Any:
-    candidate = from_json(Candidate, arguments["candidate"]) if candidate_id else None
+def _call(stage: str, candidate: Candidate | None, arguments: dict) -> Any:
     passed_on = candidate and candidate.log and not candidate.checkpoint and stage in BEFORE_RL
-    if candidate_id and train_job.MANIFEST in os.environ and not passed_on:
-        return train_job.run(stage, candidate_id, arguments)
+    if candidate and train_job.MANIFEST in os.environ and not passed_on:
+        return train_job.run(stage, candidate.candidate_id, arguments)
     if "training" in STAGE_READS.get(stage, ()) and not passed_on:
         training = read_settings(arguments["settings"]).training
         if processes.needs_processes(training):
             return processes.run_processes(stage, arguments, processes.count_processes(training))
     return importlib.import_module(f"rlready.stages.{stage}.stage").run(**arguments)
-
-
-def _find_candidate_id(arguments: dict) -> str | None:
-    return json.loads(arguments["candidate"])["candidate_id"] if "candidate" in arguments else None
 
 
 def _find_tracked(stage: str, arguments: dict) -> Candidate | None:
@@ -200,10 +200,13 @@ def _list_places(arguments: dict) -> list[Path]:
 def _send(path: str, stage: str, arguments: dict) -> tuple[str, Any]:
     """Runs a stage in the warm worker; returns as `_spawn` does."""
     with socket.socket(socket.AF_UNIX) as connection:
-        connection.connect(path)
+        try:
+            connection.connect(path)
+        except ConnectionRefusedError:  # the worker was killed
+            return _spawn(stage, arguments)
         socket.send_fds(connection, [b"."], [1, 2])  # the child writes to this process's standard output and error
         connection.sendall(json.dumps([stage, arguments, os.getcwd(), dict(os.environ)]).encode() + b"\n")
-        answer = b"".join(iter(lambda: connection.recv(65536), b""))
+        answer = connection.makefile("rb").read()
     # Without an answer, the process that sends it is dead.
     return tuple(json.loads(answer)) if answer else ("died", -signal.SIGKILL)
 

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -109,6 +110,15 @@ def test_a_hub_that_does_not_answer_is_asked_again(work, tmp_path):
 def test_a_killed_process_says_what_lowers_its_need_of_memory(work):
     _, outcome = work("import os; os.kill(os.getpid(), 9)", stage="rl", before=None)
     assert "killed (SIGKILL), probably out of memory; lower rl_per_device_batch_size" in outcome.failure.reason
+
+
+def test_a_stage_whose_warm_worker_was_killed_runs_without_it(work, tmp_path, monkeypatch):
+    with socket.socket(socket.AF_UNIX) as worker:
+        worker.bind(str(tmp_path / "worker"))  # left behind
+    monkeypatch.setenv(launch.SOCKET, str(tmp_path / "worker"))
+    body = "import pathlib\npathlib.Path(arguments['outcome']).write_text('{\"candidate\": ' + arguments['candidate'] + '}')"
+    about, _ = work(body)
+    assert about == {"display_name": "c: predictors"}
 
 
 def test_a_process_that_ends_silently_is_said(work):

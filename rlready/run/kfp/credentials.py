@@ -30,12 +30,14 @@ WAYS = (
 )
 
 
-def sign(client: api.ApiClient) -> bool:
+def sign(client: api.ApiClient, refused: bool = False) -> bool:
     """Sets the client's credentials to those of the environment; returns whether they changed.
 
-    A file is read each time, because it may be replaced while a run is followed; a command runs once, until `renew`.
-    Raises InputError if the command fails, or a value is no cookie or token.
+    A file is read each time, because it may be replaced while a run is followed; a command runs once, and again if the server
+    has refused its token. Raises InputError if the command fails, or a value is no cookie or token.
     """
+    if refused:
+        _run.cache_clear()
     before = client.cookie, client.default_headers.get("authorization")
     token, cookie = _read_token(), os.environ.get(COOKIE, "").strip()
     form = r"([^=;\s]+=[\x21-\x7e]*(; *|$))*"
@@ -44,12 +46,6 @@ def sign(client: api.ApiClient) -> bool:
     if token:
         client.default_headers["authorization"] = f"Bearer {token}"
     return before != (client.cookie, client.default_headers.get("authorization"))
-
-
-def renew(client: api.ApiClient) -> bool:
-    """Runs the command again after its token was refused; returns whether the credentials changed."""
-    _run.cache_clear()
-    return sign(client)
 
 
 def advise(client: api.ApiClient) -> str:

@@ -117,7 +117,7 @@ def call(client: api.ApiClient, method: Callable, *arguments: Any, **options: An
             failure = error
         refusal = _find_refusal(failure)
         # Tokens expire while a run is followed. A refused request had no effect, so a second one creates nothing twice.
-        if not (again and refusal and refusal.status in REFUSED and credentials.renew(client)):
+        if not (again and refusal and refusal.status in REFUSED and credentials.sign(client, refused=True)):
             text = credentials.hide(client, _describe_failure(client, failure))
             failed = CallFailed(f"{client.configuration.host}: {text}")
             failed.status = refusal.status if refusal else 0
