@@ -1,6 +1,5 @@
 """rlready calibrate."""
 
-import argparse
 from pathlib import Path
 
 from rlready.analysis.calibration import GATE, MOST_RISE, TOLERATED, FrontierPoint, calibrate, propose, set_up
@@ -11,8 +10,7 @@ from rlready.analysis.plateau import describe_settling
 from rlready.analysis.policies import list_policies, price
 from rlready.analysis.pool import find_pools, find_probes
 from rlready.analysis.sweep_result import SweepResult, parse_sweep, read_sweep
-from rlready.cli.arguments import WORK, Command, locate_run
-from rlready.cli.style import print_table
+from rlready.cli.common import WORK, Arguments, Command, locate_run, print_table
 from rlready.errors import InputError
 from rlready.run.local.storage import RESULT
 from rlready.stats.ties import reaches
@@ -26,7 +24,7 @@ COMMAND.add_argument(
 )
 
 
-def execute(arguments: argparse.Namespace) -> None:
+def execute(arguments: Arguments) -> None:
     """Prints the frontier, what races and halving without thresholds cost, what to expect, and the lines for a recipe."""
     if arguments.regret not in TOLERATED:
         raise InputError(f"--regret: one of {', '.join(f'{value:g}' for value in TOLERATED)}; got {arguments.regret:g}")
@@ -51,11 +49,11 @@ def execute(arguments: argparse.Namespace) -> None:
         print(f"  {line}")
 
 
-def _read_run(name: str, arguments: argparse.Namespace) -> SweepResult:
+def _read_run(name: str, arguments: Arguments) -> SweepResult:
     """Returns the outcomes of a run, from a file, else from a run on this machine, else from MLflow."""
     path = Path(name)
     if not path.is_file():
-        path = locate_run(argparse.Namespace(run=name, work=arguments.work)) / RESULT
+        path = locate_run(Arguments(run=name, work=arguments.work)) / RESULT
     if not name or path.exists():
         return read_sweep(path)
     found = find_outcomes(name)

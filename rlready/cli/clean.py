@@ -1,12 +1,9 @@
 """rlready clean."""
 
-import argparse
-
 from rlready.analysis.format import count
-from rlready.cli.arguments import WORK, Command
-from rlready.cli.style import print_result, shorten
+from rlready.cli.common import WORK, Arguments, Command, print_result, shorten
 from rlready.errors import InputError
-from rlready.run.local import run_locks, storage
+from rlready.run.local import storage
 from rlready.stages.plan.needs import show_bytes
 
 COMMAND = Command("clean", "rlready clean --dry-run", WORK)
@@ -14,14 +11,14 @@ COMMAND.add_argument("--keep", type=int, default=1, metavar="N", help="number of
 COMMAND.add_argument("--dry-run", action="store_true", help="only show what stays and what would be removed")
 
 
-def execute(arguments: argparse.Namespace) -> None:
+def execute(arguments: Arguments) -> None:
     """Removes what no kept run needs from a work folder, and prints it; kept runs still come from the cache afterwards."""
     work = arguments.work.resolve()
     if arguments.keep < 1:
         raise InputError(f"--keep {arguments.keep}: must be at least 1; to remove everything, delete {shorten(work)}")
     if not work.is_dir():
         raise InputError(f"--work {arguments.work}: no such folder; `rlready run` creates it")
-    with run_locks.claim(work):
+    with storage.claim_lock(work):
         found = storage.find_leftovers(work, arguments.keep)
         for run in found.kept:
             print_result("keeps", f"{run.name} and everything it needs")

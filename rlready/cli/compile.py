@@ -1,11 +1,9 @@
 """rlready compile."""
 
-import argparse
 import shutil
 from pathlib import Path
 
-from rlready.cli.arguments import IMAGE, RECIPE, Command, choose_image, read_parameters
-from rlready.cli.style import print_result, shorten
+from rlready.cli.common import IMAGE, RECIPE, Arguments, Command, choose_image, print_result, read_parameters, shorten
 from rlready.errors import InputError
 from rlready.run.kfp.limits import check_paths, check_size, check_texts
 from rlready.run.kfp.package import PIPELINE, compiled, name_version, write_manifests
@@ -17,7 +15,7 @@ COMMAND.add_argument("--format", choices=("package", "kubernetes"), default="pac
 COMMAND.add_argument("--namespace", help="namespace of the Kubernetes resources (chosen by kubectl or the GitOps tool)")
 
 
-def execute(arguments: argparse.Namespace) -> None:
+def execute(arguments: Arguments) -> None:
     """Writes the pipeline's YAML with the recipe as defaults."""
     if arguments.output.suffix != ".yaml" or not arguments.output.absolute().parent.is_dir():
         raise InputError(f"--output {arguments.output}: expected a file that ends with .yaml, in an existing folder")

@@ -1,6 +1,5 @@
 """rlready doctor: checks everything that a run needs before it starts, and says for each subject what to do."""
 
-import argparse
 import importlib.metadata
 import os
 import shutil
@@ -11,7 +10,7 @@ from typing import Any
 
 from packaging.requirements import Requirement
 
-from rlready.cli.arguments import IMAGE, RECIPE, SERVER, WORK, Command, choose_image, choose_server, read_parameters
+from rlready.cli.common import IMAGE, RECIPE, SERVER, WORK, Arguments, Command, choose_image, choose_server, read_parameters
 from rlready.config import parse_parameters
 from rlready.errors import InputError, error_context
 from rlready.placement.placement import Placements
@@ -27,7 +26,7 @@ COMMAND = Command("doctor", "rlready doctor --recipe laptop", *RECIPE, WORK, *IM
 Found = tuple[str, str]  # ok, warning or failure; and what was found and, unless it is ok, what to do
 
 
-def execute(arguments: argparse.Namespace) -> None:
+def execute(arguments: Arguments) -> None:
     """Prints a line per check, those of the server and the cluster only if there is an address; exit status 2 if any fails."""
     (parameters, placement), image = read_parameters(arguments), choose_image(arguments)
     host, namespace = choose_server(arguments)

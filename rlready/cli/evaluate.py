@@ -1,6 +1,5 @@
 """rlready evaluate."""
 
-import argparse
 import os
 import sys
 import time
@@ -10,15 +9,14 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from rlready.cli.arguments import MIRROR, REPEATED, WORK, Command, list_changes
-from rlready.cli.style import print_progress, print_result, shorten
+from rlready.cli.common import MIRROR, REPEATED, WORK, Arguments, Command, list_changes, print_progress, print_result, shorten
 from rlready.config import find_faults, parse_parameters
 from rlready.config.recipes import parse_overrides
 from rlready.data.registry import find_benchmarks, get_mirror
 from rlready.errors import InputError, error_context
 from rlready.evaluation.evaluate import describe_results, evaluate, list_metrics, plan_evaluation
 from rlready.evaluation.parts import EvaluationProgress
-from rlready.run.local import run_locks, storage
+from rlready.run.local import storage
 from rlready.runtime.events import show_clock
 from rlready.tracking.log import log_evaluation
 
@@ -35,7 +33,7 @@ COMMAND.add_argument("--output", type=Path, help="folder for the results (a fold
 COMMAND.add_argument("--set", **REPEATED, metavar="KEY=VALUE", help="change sampling_... or curate_sources; repeatable")
 
 
-def execute(arguments: argparse.Namespace) -> None:
+def execute(arguments: Arguments) -> None:
     """Scores a model on benchmarks, prints the results and logs them to MLflow."""
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")  # its messages would break up the progress bar
     changes = list_changes(arguments)
@@ -53,7 +51,7 @@ def execute(arguments: argparse.Namespace) -> None:
     out = arguments.output or work / "evaluations" / evaluation.name
     storage.make_private(work, out)
     with open(out / ".in-use", "w") as file:
-        if isinstance(run_locks.try_lock(file), BlockingIOError):
+        if isinstance(storage.try_lock(file), BlockingIOError):
             raise InputError(f"{out}: another process evaluates into this folder; wait until it ends, or give another --output")
         try:
             with ProgressMeter() as meter:
@@ -63,7 +61,7 @@ def execute(arguments: argparse.Namespace) -> None:
             raise
         print(describe_results(evaluation, results))
         print_result("samples", out / "samples.parquet")
-        run_locks.choose_store(work)
+        storage.choose_store(work)
         files = [out / "results.json", out / "samples.parquet"]
         log_evaluation(evaluation.name, evaluation.describe(), list_metrics(results), files)
 

@@ -1,12 +1,10 @@
 """rlready follow, and what submit --follow does."""
 
-import argparse
 import sys
 import time
 
-from rlready.cli.arguments import SERVER, Command, choose_server
+from rlready.cli.common import SERVER, Arguments, Command, choose_server, print_progress, print_result
 from rlready.cli.result import end_with, print_outcomes
-from rlready.cli.style import print_progress, print_result
 from rlready.errors import InputError
 from rlready.run.kfp import follow, runs, server
 
@@ -14,7 +12,7 @@ COMMAND = Command("follow", "rlready follow     (the newest run; KFP_HOST is set
 COMMAND.add_argument("run", nargs="?", help="id of the run, or its address in the UI (the newest run)")
 
 
-def execute(arguments: argparse.Namespace) -> None:
+def execute(arguments: Arguments) -> None:
     """Follows a run and prints its result."""
     kfp = server.connect(*choose_server(arguments))
     run = (arguments.run or runs.find_newest_run(kfp)).rsplit("/", 1)[-1]

@@ -1,6 +1,5 @@
 """rlready init."""
 
-import argparse
 import dataclasses
 import itertools
 import json
@@ -12,8 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from rlready.analysis.format import count
-from rlready.cli.arguments import MIRROR, Command
-from rlready.cli.style import print_result, shorten
+from rlready.cli.common import MIRROR, Arguments, Command, print_result, shorten
 from rlready.config import Curate
 from rlready.data.problems import read_benchmark, read_problems
 from rlready.data.proposals import WITHOUT_SOLUTIONS, propose
@@ -37,7 +35,7 @@ COMMAND.add_argument("--format", help="answer format of the data: boxed, letter,
 COMMAND.add_argument("-o", "--output", type=Path, help="recipe to write (the data's name, with .yaml)")
 
 
-def execute(arguments: argparse.Namespace) -> None:
+def execute(arguments: Arguments) -> None:
     """Writes a commented recipe."""
     output = arguments.output = arguments.output or Path(f"{_name(arguments.data)}.yaml")
     if output.exists():
@@ -64,7 +62,7 @@ def execute(arguments: argparse.Namespace) -> None:
     print_result("next", f"rlready plan --recipe {output}")
 
 
-def _choose_sources(arguments: argparse.Namespace) -> tuple[Curate, list[str]]:
+def _choose_sources(arguments: Arguments) -> tuple[Curate, list[str]]:
     """Returns settings that name the data, with entries in curate_sources if needed, and notes on how it is read."""
     if builtin := {arguments.data, arguments.evaluation}.intersection(BUILTIN):
         raise InputError(f"{builtin.pop()}: recipes for it exist: laptop, laptop-study, countdown")
@@ -114,10 +112,7 @@ def _name(text: str) -> str:
 
 
 def _map_columns(source: Source, use: str, named: dict[str, str]) -> dict[str, str] | None:
-    """Returns columns for a source, as named if it can be read with these, and None if all that lacks is solutions.
-
-    Raises InputError if two columns could be the answer.
-    """
+    """Returns the columns to read, as named if these suffice; None if only solutions lack; raises InputError on a tie."""
     rows = [row for _, row in itertools.islice(read_rows(source, use, 0), ROWS_READ) if isinstance(row, dict)]
     faults: Counter[type] = Counter()
     found: set[str] = set()  # a column in which all rows are the same is an instruction, not the question
@@ -165,16 +160,14 @@ def _rank(problems: int, model: str) -> list[Value]:
     ]
 
 
-def _show_path(text: str, arguments: argparse.Namespace) -> str:
+def _show_path(text: str, arguments: Arguments) -> str:
     """Returns a path relative to the recipe's folder, because that is how a recipe is read; other texts as they are."""
     path = Path(text)
     relative = text and path.exists() and not path.is_absolute()
     return f"./{os.path.relpath(path, arguments.output.absolute().parent)}" if relative else text
 
 
-def _write(
-    arguments: argparse.Namespace, settings: Curate, values: list[Value], notes: list[str], purpose: str
-) -> Iterator[str]:
+def _write(arguments: Arguments, settings: Curate, values: list[Value], notes: list[str], purpose: str) -> Iterator[str]:
     """Yields the lines of the recipe."""
     yield f"# Written by rlready init for {one_line(arguments.data)} and {arguments.model}; every number can be changed."
     yield "# Paths are relative to this file. `rlready run --help` explains every parameter."

@@ -1,12 +1,9 @@
 """rlready policies."""
 
-import argparse
-
 from rlready.analysis.curves import read_curves
 from rlready.analysis.format import count, show_estimate
 from rlready.analysis.policy_table import score_policies
-from rlready.cli.arguments import Command
-from rlready.cli.style import print_table
+from rlready.cli.common import Arguments, Command, print_table
 
 COMMAND = Command("policies", "rlready policies curves.parquet --add my_policy.py")
 COMMAND.add_argument("curves", help="Parquet file with the curves of runs with RL for all")
@@ -14,7 +11,7 @@ COMMAND.add_argument("--add", action="append", default=[], metavar="FILE", help=
 COMMAND.add_argument("--take", type=int, default=0, help="candidates that each policy takes; 0: a third (0)")
 
 
-def execute(arguments: argparse.Namespace) -> None:
+def execute(arguments: Arguments) -> None:
     """Prints what each policy costs and loses, the cheapest first."""
     sweeps = read_curves(arguments.curves)
     scores = score_policies(sweeps, arguments.add, arguments.take)

@@ -2,7 +2,6 @@
 
 import argparse
 import dataclasses
-import datetime
 import itertools
 import shlex
 import sys
@@ -11,15 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rlready.analysis.sweep_result import describe_origin, write_sweep
-from rlready.cli.arguments import MIRROR, RUNNING, SET, Command, list_changes
+from rlready.cli.common import MIRROR, RUNNING, SET, Arguments, Command, list_changes, print_result
 from rlready.cli.result import end_with, print_outcomes
-from rlready.cli.style import print_result
 from rlready.config import complete_parameters
 from rlready.config.recipes import change, load_recipe, parse_overrides
 from rlready.errors import InputError
 from rlready.measured.log import MeasuredLog
 from rlready.measured.read import is_log, load_candidates
-from rlready.run.local.storage import RESULT
+from rlready.run.local import storage
 from rlready.stats.pass_at_k import choose_k
 from rlready.tracking.log import log_outcomes
 from rlready.tracking.runs import finish_run
@@ -73,7 +71,7 @@ add_arguments(COMMAND).add_argument(
 )
 
 
-def execute(arguments: argparse.Namespace) -> None:
+def execute(arguments: Arguments) -> None:
     """Measures the checkpoints, reads the logs, and prints the order of all, with how certain it is."""
     if all(map(_names_log, [*arguments.checkpoints, *filter(None, [arguments.base])])):
         return rank_logs(arguments)
@@ -84,7 +82,7 @@ def execute(arguments: argparse.Namespace) -> None:
     run_experiment(choose_parameters(arguments), "rank", arguments)
 
 
-def choose_parameters(arguments: argparse.Namespace) -> dict[str, Any]:
+def choose_parameters(arguments: Arguments) -> dict[str, Any]:
     """Returns every parameter of the run: the recipe's, then the command's own options, then what --set changes."""
     given = load_recipe(arguments.recipe, []) if arguments.recipe else complete_parameters({})
     logs = read_logs(filter(_names_log, arguments.checkpoints), arguments)
@@ -127,12 +125,8 @@ def _read_checkpoint(text: str, trained: bool) -> dict[str, Any]:
     return item
 
 
-def rank_logs(arguments: argparse.Namespace) -> None:
-    """Ranks the candidates of logs, writes the report into a folder of its own, and prints the order and how sure it is.
-
-    Nothing is sampled, and no torch is needed. It is logged to MLflow if MLFLOW_TRACKING_URI is set. Raises InputError, which
-    names file and row, if a log cannot be read or the logs may not be compared.
-    """
+def rank_logs(arguments: Arguments) -> None:
+    """Ranks the candidates of logs, without sampling or torch, into a report in a folder of its own; prints the order."""
     from rlready.measured.sweep import rank
     from rlready.stages.report.report import write_files
 
@@ -143,12 +137,11 @@ def rank_logs(arguments: argparse.Namespace) -> None:
     changed = load_recipe(arguments.recipe, []) if arguments.recipe else {}
     changed |= {"base_model": arguments.base or ""} | ({"gate_k": arguments.k} if arguments.k is not None else {})
     sweep = rank(logs, base, read_losses(arguments.loss, every), changed | parse_overrides(arguments.set))
-    folder = arguments.work.resolve() / f"rank-{datetime.datetime.now():%Y%m%d-%H%M%S}"
-    folder.mkdir(parents=True, mode=0o700)
+    folder = storage.make_run(arguments.work.resolve(), "rank")
     sweep = dataclasses.replace(sweep, origin=describe_origin(folder.name, shlex.join(["rlready", *sys.argv[1:]])))
     print_logs(every)
     write_files(sweep, folder)
-    write_sweep(sweep, folder / RESULT)
+    write_sweep(sweep, folder / storage.RESULT)
     print_outcomes(sweep)
     print_result("report", folder / "report.html")
     log_outcomes(sweep.outcomes, sweep.baseline, folder.name)
@@ -166,11 +159,8 @@ def print_logs(logs: Mapping[str, MeasuredLog]) -> None:
         print(line)
 
 
-def read_logs(texts: Iterable[str], arguments: argparse.Namespace) -> dict[str, MeasuredLog]:
-    """Returns the candidates of all logs, each [NAME=]PATH, by their names.
-
-    Raises InputError if two have the same name, or a log cannot be read.
-    """
+def read_logs(texts: Iterable[str], arguments: Arguments) -> dict[str, MeasuredLog]:
+    """Returns the candidates of logs, each [NAME=]PATH, by name; raises InputError if a name is taken or a log unreadable."""
     found: dict[str, MeasuredLog] = {}
     for text in texts:
         for name, log in _read_log(text, arguments):
@@ -181,7 +171,7 @@ def read_logs(texts: Iterable[str], arguments: argparse.Namespace) -> dict[str, 
     return found
 
 
-def _read_log(text: str, arguments: argparse.Namespace) -> list[tuple[str, MeasuredLog]]:
+def _read_log(text: str, arguments: Arguments) -> list[tuple[str, MeasuredLog]]:
     name, _, place = text.rpartition("=")
     logs = load_candidates(place, arguments.score, arguments.format, arguments.judge, arguments.allow_repeats)
     if name and len(logs) > 1:

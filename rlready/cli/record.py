@@ -1,6 +1,5 @@
 """rlready record."""
 
-import argparse
 import csv
 import dataclasses
 import math
@@ -12,18 +11,16 @@ from rlready.analysis.comparison import read_rows
 from rlready.analysis.format import show_pass_at_1
 from rlready.analysis.saving import weigh_gate
 from rlready.analysis.sweep_result import SweepResult, read_sweep, record_elsewhere, write_sweep
-from rlready.cli.arguments import PAST_RUN, REPEATED, Command, locate_run
+from rlready.cli.common import PAST_RUN, REPEATED, Arguments, Command, locate_run, print_result
 from rlready.cli.rank import add_arguments, print_logs, read_logs
 from rlready.cli.result import print_outcomes, print_places
-from rlready.cli.style import print_result
 from rlready.errors import InputError, suggest
 from rlready.gate.lead import SCORE, measure_gain, measure_lead
 from rlready.measured.curve import read_curve
 from rlready.measured.sweep import measure_results
 from rlready.records.outcome import ElsewhereRecord, Outcome
 from rlready.records.serialization import write_atomically
-from rlready.run.local import run_locks
-from rlready.run.local.storage import RESULT
+from rlready.run.local import storage
 from rlready.stages.report.report import FILES, write_files
 from rlready.tracking.client import show_address
 from rlready.tracking.log import log_outcome
@@ -55,10 +52,10 @@ COMMAND.add_argument("--curve", **REPEATED, metavar="NAME=PATH", help=CURVE)
 add_arguments(COMMAND)
 
 
-def execute(arguments: argparse.Namespace) -> None:
+def execute(arguments: Arguments) -> None:
     """Adds external results to a past run, in MLflow too, and prints its new result; with a wrong file nothing changes."""
     folder = _find_run(arguments)
-    work, kept = folder.parent, folder / RESULT
+    work, kept = folder.parent, folder / storage.RESULT
     read_sweep(kept)  # without a run there is nothing to lock
     with hold_lock(kept):
         past = read_sweep(kept)
@@ -72,7 +69,7 @@ def execute(arguments: argparse.Namespace) -> None:
         name = outcome.candidate.candidate_id
         if name in results:
             print(f"  {name}: {_describe(outcome, before)}{_describe_gain(outcome, sweep.baseline)}")
-    run_locks.choose_store(work)
+    storage.choose_store(work)
     for outcome in sweep.outcomes:
         if outcome.candidate.candidate_id in results:
             log_outcome(outcome, folder.name)
@@ -85,7 +82,7 @@ def execute(arguments: argparse.Namespace) -> None:
     print_places(folder, work, tracked)
 
 
-def _collect_results(arguments: argparse.Namespace, past: SweepResult) -> dict[str, ElsewhereRecord]:
+def _collect_results(arguments: Arguments, past: SweepResult) -> dict[str, ElsewhereRecord]:
     """Returns the results by candidate, of the CSV file and of logs, with the curves."""
     before = {outcome.candidate.candidate_id: outcome.elsewhere for outcome in past.outcomes}
     results = read_results(arguments.results, before) if arguments.results else {}
@@ -112,17 +109,17 @@ def _collect_results(arguments: argparse.Namespace, past: SweepResult) -> dict[s
     return results
 
 
-def _find_run(arguments: argparse.Namespace) -> Path:
+def _find_run(arguments: Arguments) -> Path:
     """Returns the folder of the run, created from MLflow for a run on a cluster."""
     folder, run, server = locate_run(arguments), arguments.run, os.environ.get("MLFLOW_TRACKING_URI")
     # Results that others recorded with a run on a cluster are in MLflow only.
-    if not run or not server or ((folder / RESULT).exists() and not is_kfp(folder.name)):
+    if not run or not server or ((folder / storage.RESULT).exists() and not is_kfp(folder.name)):
         return folder
     found = find_outcomes(run)
     if found is None:
         raise InputError(f"{run}: neither a finished run in {folder.parent} nor one in MLflow ({show_address(server)})")
     folder = folder.parent / found[0]
-    write_atomically(folder / RESULT, found[1])
+    write_atomically(folder / storage.RESULT, found[1])
     return folder
 
 

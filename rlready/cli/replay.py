@@ -1,6 +1,5 @@
 """rlready replay: the verdicts of a past run from its stored counts, as they were or with other thresholds."""
 
-import argparse
 import dataclasses
 from dataclasses import dataclass
 
@@ -8,15 +7,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from rlready.analysis.sweep_result import SweepResult, read_sweep
-from rlready.cli.arguments import PAST_RUN, REPEATED, Command, find_past_run
+from rlready.analysis.sweep_result import SweepResult
+from rlready.cli.common import PAST_RUN, REPEATED, Arguments, Command, read_past_run
 from rlready.config import list_parameters, parse_parameters
 from rlready.config.recipes import parse_overrides
 from rlready.errors import InputError
 from rlready.gate.decide import decide
 from rlready.records.outcome import AFTER_RL, Outcome
 from rlready.records.verdicts import Verdict
-from rlready.run.local.storage import RESULT
 from rlready.stages.plan.checks import check_values
 
 COMMAND = Command("replay", "rlready replay --set gate_min_pass_at_k=0.6", *PAST_RUN)
@@ -25,10 +23,10 @@ COMMAND.add_argument("--set", **REPEATED, metavar="gate_KEY=VALUE", help=MEANING
 COMPARED = ("decision", "proceed", "propensity", "audited", "numbers")  # not the reason: its wording may change
 
 
-def execute(arguments: argparse.Namespace) -> None:
+def execute(arguments: Arguments) -> None:
     """Prints every verdict of a past run with other thresholds, or fails if a stored verdict is not reproduced."""
-    folder = find_past_run(arguments)
-    replayed = replay(read_sweep(folder / RESULT), arguments.set)
+    folder, past = read_past_run(arguments)
+    replayed = replay(past, arguments.set)
     table = Table(box=None, pad_edge=False)
     for name in ("candidate", "was", "is", "RL Pass@1", "reason"):
         table.add_column(name, overflow="fold")

@@ -19,8 +19,8 @@ from rlready.analysis.format import (
 from rlready.analysis.predictor import label_pass_at
 from rlready.analysis.saving import weigh_gate
 from rlready.analysis.sweep_result import SweepResult, list_failures
-from rlready.cli.style import print_result, print_table, shorten
-from rlready.run.local import run_locks, storage
+from rlready.cli.common import print_result, print_table, shorten
+from rlready.run.local import storage
 from rlready.stages.plan.needs import show_bytes
 from rlready.stages.report.headline import (
     describe_external,
@@ -98,7 +98,7 @@ def print_places(folder: Path, work: Path, tracked: bool = True) -> None:
     """Prints where a run's report is, and how to compare its candidates in MLflow if that took what was logged (`tracked`)."""
     print_result("report", folder / "report.html")
     print_work(work)
-    run_locks.choose_store(work)
+    storage.choose_store(work)
     server = os.environ["MLFLOW_TRACKING_URI"]
     file = store.find_file(server)
     # A file that did not take everything may still open.

@@ -1,8 +1,6 @@
 """rlready run."""
 
-import argparse
 import contextlib
-import datetime
 import json
 import os
 import shlex
@@ -16,16 +14,15 @@ from pathlib import Path
 from rich.console import Console
 from rich.live import Live
 
-from rlready.analysis.sweep_result import SweepResult, check_ran, read_sweep
-from rlready.cli.arguments import RECIPE, RUNNING, Command, read_parameters
+from rlready.analysis.sweep_result import read_sweep
+from rlready.cli.common import RECIPE, RUNNING, Arguments, Command, print_error, print_progress, print_result, read_parameters
 from rlready.cli.result import end_with, print_outcomes, print_places
-from rlready.cli.style import print_error, print_progress, print_result
 from rlready.config import SECTIONS, list_parameters, parse_parameters
 from rlready.errors import InputError
-from rlready.run.local import run_locks, storage
+from rlready.run.local import storage
 from rlready.run.local.progress_table import ProgressTable
 from rlready.stages.plan.needs import describe_machine, find_lacking, look_at_machine
-from rlready.stages.plan.plan import Plan, describe_plan, make_plan
+from rlready.stages.plan.plan import describe_plan, make_plan
 from rlready.stages.report.report import FILES
 
 LAST_LINES = 15  # of the log shown after a failure
@@ -39,33 +36,33 @@ def list_texts() -> str:
     groups |= {section: [p for p in parameters if p.name.startswith(f"{section}_") and not p.form] for section in SECTIONS}
     lines = ["parameters of --set and recipes, with their defaults"]
     for title, group in groups.items():
-        lines += [f"\n{title}:"] * bool(group)
-        lines += [f"  {p.name} = {json.dumps(p.default)}\n      {p.description}" for p in group]
+        if group:
+            lines += [f"\n{title}:", *(f"  {p.name} = {json.dumps(p.default)}\n      {p.description}" for p in group)]
     return "\n".join(lines)
 
 
 COMMAND = Command("run", "rlready run --recipe laptop --set gate_k=16", *RECIPE, *RUNNING, epilog=list_texts())
 
 
-def execute(arguments: argparse.Namespace) -> None:
+def execute(arguments: Arguments) -> None:
     """Runs the experiment of a recipe and prints the result."""
     run_experiment(read_parameters(arguments)[0], Path(arguments.recipe).stem, arguments)
 
 
-def run_experiment(parameters: dict, name: str, arguments: argparse.Namespace) -> None:
+def run_experiment(parameters: dict, name: str, arguments: Arguments) -> None:
     """Runs an experiment with kfp.local in a folder that begins with `name`, shows its result, and ends with its status."""
     from rlready.run.local.containers import find_image  # loads Docker's client
 
     image = [find_image(arguments.image)] if arguments.image else []
     plan = make_plan(parameters)
     work = arguments.work.resolve()
-    folder = work / f"{name}-{datetime.datetime.now():%Y%m%d-%H%M%S}"
     experiment = parse_parameters(parameters)
     if not image and (lacking := find_lacking(experiment)):  # an image has packages of its own
         raise InputError("\n".join(lacking))
     needs = (experiment, plan.shape, plan.lengths, len(plan.candidates))
     lines, tight, side_by_side = describe_machine(*needs, look_at_machine(work))
-    storage.make_private(work, *(work / name for name in storage.FOLDERS), folder)
+    storage.make_private(work, *(work / folder for folder in storage.FOLDERS))
+    folder = storage.make_run(work, name)
     (folder / storage.PARAMETERS).write_text(json.dumps(parameters, indent=1))
     print("\n".join([describe_plan(plan), *lines]), flush=True)
     print_error("\n".join(tight))
@@ -90,7 +87,7 @@ def run_experiment(parameters: dict, name: str, arguments: argparse.Namespace) -
             if child.poll() is None:
                 os.killpg(child.pid, signal.SIGKILL)
                 child.wait()
-                run_locks.close_dead(work)
+                storage.close_dead(work)
     if not table.written and table.failures:
         raise InputError("\n".join([*dict.fromkeys(table.failures), f"the log is {path}"]))
     if not table.written:
@@ -98,7 +95,7 @@ def run_experiment(parameters: dict, name: str, arguments: argparse.Namespace) -
         raise InputError("\n".join(["the run ended without a report; the end of its log:", *ending]))
     for source, file in FILES.items():
         shutil.copy(table.written[source], folder / file)
-    sweep = _read_result(folder, plan)
+    sweep = read_sweep(folder / FILES["records"])
     print_outcomes(sweep)
     print_places(folder, work, tracked=not table.lost)
     end_with(sweep)
@@ -118,13 +115,3 @@ def _watch(child: subprocess.Popen, table: ProgressTable, events: Path, verbose:
             for line in [] if live else lines:
                 print_progress(table.begun, line)
             time.sleep(0.2 if running else 0)
-
-
-def _read_result(folder: Path, plan: Plan) -> SweepResult:
-    """Returns the outcomes; raises InputError if one is missing or RL did not follow the gate: kfp.local can skip a branch."""
-    sweep = read_sweep(folder / FILES["records"])
-    planned = {candidate.candidate_id for candidate in plan.candidates}
-    if lost := planned - {outcome.candidate.candidate_id for outcome in sweep.outcomes}:
-        raise InputError(f"{', '.join(sorted(lost))}: planned, but has no outcome; the orchestrator skipped it")
-    check_ran(sweep.outcomes)
-    return sweep

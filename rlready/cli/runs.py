@@ -1,20 +1,18 @@
 """rlready runs."""
 
-import argparse
 import re
 import time
 
 from rlready.analysis.sweep_result import read_sweep
-from rlready.cli.arguments import START_ONE, WORK, Command, find_work
+from rlready.cli.common import START_ONE, WORK, Arguments, Command, find_work, print_result, shorten
 from rlready.cli.result import answer
-from rlready.cli.style import print_result, shorten
 from rlready.errors import InputError
 from rlready.run.local.storage import PARAMETERS, RESULT
 
 COMMAND = Command("runs", "rlready runs", WORK)
 
 
-def execute(arguments: argparse.Namespace) -> None:
+def execute(arguments: Arguments) -> None:
     """Prints name, date, recipe, result and folder of every run in the work folder, the newest first."""
     work = find_work(arguments)
     begun = {path.parent: path.stat().st_mtime for name in (RESULT, PARAMETERS) for path in work.glob(f"*/{name}")}

@@ -1,6 +1,5 @@
 """rlready samples."""
 
-import argparse
 import itertools
 import os
 import sys
@@ -10,14 +9,11 @@ from pathlib import Path
 from rich.pager import SystemPager
 
 from rlready.analysis.format import label_kind
-from rlready.analysis.sweep_result import read_sweep
-from rlready.cli.arguments import PAST_RUN, Command, find_past_run
-from rlready.cli.style import print_table
+from rlready.cli.common import PAST_RUN, Arguments, Command, print_table, read_past_run
 from rlready.errors import InputError, suggest
 from rlready.escape import show_controls
 from rlready.evaluation.samples import FILE, KINDS, SAMPLES, read_rows
 from rlready.records.outcome import Outcome
-from rlready.run.local.storage import RESULT
 
 EPILOG = """\
 The run may also be the folder of an evaluation.
@@ -41,7 +37,7 @@ for name, (_, meaning) in FILTERS.items():
     COMMAND.add_argument(f"--{name}", action="store_true", help=f"show {meaning}")
 
 
-def execute(arguments: argparse.Namespace) -> None:
+def execute(arguments: Arguments) -> None:
     """Prints samples, or how many there are."""
     folder = Path(arguments.run or "")
     if arguments.run and (folder / "evaluation.json").exists():
@@ -49,7 +45,7 @@ def execute(arguments: argparse.Namespace) -> None:
             raise InputError(f"{folder}: an evaluation of one model; leave out --candidate and --stage")
         files = list_files(folder)
     else:
-        sweep = read_sweep(find_past_run(arguments) / RESULT)
+        _, sweep = read_past_run(arguments)
         outcomes = {outcome.candidate.candidate_id: outcome for outcome in sweep.outcomes}
         outcomes |= {BASE: sweep.baseline} if sweep.baseline else {}
         if not arguments.candidate:

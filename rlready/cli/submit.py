@@ -1,12 +1,20 @@
 """rlready submit."""
 
-import argparse
 import datetime
 from pathlib import Path
 
-from rlready.cli.arguments import IMAGE, RECIPE, SERVER, Command, choose_image, choose_server, read_parameters
+from rlready.cli.common import (
+    IMAGE,
+    RECIPE,
+    SERVER,
+    Arguments,
+    Command,
+    choose_image,
+    choose_server,
+    print_error,
+    read_parameters,
+)
 from rlready.cli.follow import follow_to_the_end
-from rlready.cli.style import print_error
 from rlready.config.recipes import load_recipe
 from rlready.errors import InputError
 from rlready.run.kfp import runs, server
@@ -21,7 +29,7 @@ COMMAND.add_argument("--every", metavar="CRON", help="run on a schedule, e.g. '0
 COMMAND.add_argument("--follow", action="store_true", help="show the run's progress until it ends")
 
 
-def execute(arguments: argparse.Namespace) -> None:
+def execute(arguments: Arguments) -> None:
     """Starts a run, or a schedule of runs, and prints its address."""
     parameters, placement = read_parameters(arguments)
     image = choose_image(arguments)

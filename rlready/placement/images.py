@@ -19,17 +19,16 @@ def resolve_image(stage: str) -> str:
 def name_source(stage: str) -> str:
     """Returns the tag for the source of a stage on this machine.
 
-    A local run starts no container, but its cache keys include the image. The tag is a digest of the stage's source, of all
-    that it can import, and of the libraries' versions. A change of one of them makes a new key; one in another stage does not.
+    It is part of the cache keys of a run without containers: a digest of the stage's source, of all that it can import, and of
+    the libraries' versions, so a change of one of them makes a new key, and one in another stage does not.
     """
     return f"rlready/python:{stage}-{digest_source(stage)}"
 
 
 def check_image(image: str, force_tag: bool = False) -> None:
-    """Checks an image that a cluster shall run: name@sha256:..., or with `force_tag` also name:tag.
+    """Raises InputError unless an image is given as name@sha256:..., or with `force_tag` as name:tag.
 
-    Raises InputError if it is neither. KFP's cache key includes the tag, not its digest (kubeflow/pipelines#13862), so the
-    cache would return results of an older image.
+    KFP's cache key includes the tag, not its digest (kubeflow/pipelines#13862): it would return an older image's results.
     """
     name, at, digest = image.partition("@")
     if not REFERENCE.fullmatch(name) or (at and not DIGEST.fullmatch(digest)):

@@ -1,7 +1,4 @@
-"""Logs outcomes, samples, evaluations and models to MLflow, as far as it does not have them.
-
-The model registry holds the models of approved candidates, and the best one after RL.
-"""
+"""Logs outcomes, samples, evaluations and models to MLflow, as far as it does not have them."""
 
 import contextlib
 import json

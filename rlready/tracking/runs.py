@@ -65,8 +65,7 @@ def finish_run(
 ) -> bool:  # fmt: skip
     """Completes the pipeline's run; returns whether that was done: not if tracking is off or lost. Never raises.
 
-    `report` are text files, or texts, by the name of the artifact; `figures` and `tags` are of the run as a whole. The status
-    is FINISHED, FAILED if no candidate has a result, or empty to leave the state as it is.
+    `report` holds text files, or texts, by artifact; `figures` and `tags` are of the whole run; an empty status leaves the old.
     """
 
     def finish(client: Any, experiment: str) -> bool:
@@ -102,8 +101,7 @@ def fail_run() -> None:
 def close_dead_runs(states: dict[str, str]) -> bool:
     """Ends in MLflow what pipeline runs that are over left RUNNING, with their candidates. Never raises.
 
-    `states` are KFP's by the ids of pipeline runs: SUCCEEDED, FAILED or CANCELED; runs in other states are not over. Returns
-    whether it was done; False if tracking is off or lost.
+    `states` are KFP's by id: SUCCEEDED, FAILED or CANCELED; others are not over. Returns False if tracking is off or lost.
     """
 
     def close(client: Any, experiment: str) -> bool:
@@ -213,11 +211,10 @@ class Finished(NamedTuple):
 
 
 def find_finished(experiment: str, k: int | None, step: int | None = None) -> dict[str, Finished]:
-    """Returns the candidates of an experiment with a result of RL, by candidate id, from the newest run that has it.
+    """Returns the candidates of `links["experiment"]` with a result of RL, by id, from the newest run; none without tracking.
 
-    `experiment` is `links["experiment"]` of the logged outcomes. The predictor is Pass@k before RL, or with `step` Pass@1 in
-    validation at this step of RL; runs without it are left out. RL without a signal taught nothing, so its score is not a
-    result. Without tracking the result is empty.
+    The predictor is Pass@k before RL, or with `step` Pass@1 in validation at this step of RL; runs without it are left out. RL
+    without a signal taught nothing, so its score is not a result.
     """
 
     def find(client: Any, experiment_id: str) -> dict:

@@ -4,11 +4,12 @@ import json
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from helpers.kfp_server import rlready
 
-from rlready.run.local import run_locks, storage
+from rlready.run.local import storage
 
 # Runs from the oldest to the newest: the keys that each looked up, and whether it finished.
 RUNS = {"old": ("a", "b", True), "last": ("b", "c", True), "stopped": ("d", "", False)}
@@ -22,6 +23,12 @@ def test_folders_are_for_their_user_alone_and_others_keep_their_mode(tmp_path):
     os.umask(before)
     modes = {name: oct((tmp_path / name).stat().st_mode)[-3:] for name in ("shared", "shared/run", "runs")}
     assert modes == {"shared": "775", "shared/run": "700", "runs": "700"}
+
+
+def test_runs_that_begin_in_the_same_second_have_folders_of_their_own(tmp_path):
+    with ThreadPoolExecutor(3) as threads:
+        folders = [*threads.map(lambda name: storage.make_run(tmp_path / "runs", name), ["rank"] * 3)]
+    assert len({*folders}) == 3 and all(folder.is_dir() for folder in folders)
 
 
 @pytest.fixture
@@ -89,9 +96,9 @@ def test_more_runs_are_kept_on_request(work, monkeypatch, capsys):
 
 def test_nothing_is_removed_while_a_run_is_alive_and_a_killed_run_does_not_count(work, monkeypatch, capsys):
     code = (
-        "import sys, pathlib; from rlready.run.local import run_locks\n"
+        "import sys, pathlib; from rlready.run.local import storage\n"
         "work = pathlib.Path(sys.argv[1])\n"
-        "with run_locks.share(work), run_locks.hold(work / 'stopped'):\n    print('held', flush=True); sys.stdin.read()"
+        "with storage.share_lock(work), storage.lock_run(work / 'stopped'):\n    print('held', flush=True); sys.stdin.read()"
     )
     holder = subprocess.Popen([sys.executable, "-c", code, str(work)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert holder.stdout.readline() == "held\n"
@@ -105,8 +112,9 @@ def test_nothing_is_removed_while_a_run_is_alive_and_a_killed_run_does_not_count
 
 
 def test_a_run_that_starts_waits_until_cleaning_has_ended(work):
-    code = "import sys, pathlib; from rlready.run.local import run_locks\nwith run_locks.share(pathlib.Path(sys.argv[1])): pass"
-    with run_locks.claim(work):
+    code = "import pathlib, sys; from rlready.run.local import storage\n"
+    code += "with storage.share_lock(pathlib.Path(sys.argv[1])): pass"
+    with storage.claim_lock(work):
         run = subprocess.Popen([sys.executable, "-c", code, str(work)])
         with pytest.raises(subprocess.TimeoutExpired):
             run.wait(timeout=4)

@@ -3,9 +3,13 @@
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 from helpers.kfp_server import rlready
+
+from rlready.config.recipes import load_recipe
+from rlready.run.local.containers import find_files, run_container
 
 
 @pytest.mark.parametrize("below", ["", "/runs"])
@@ -55,3 +59,33 @@ def test_output_that_cannot_be_written_and_a_folder_that_is_gone_are_one_line(tm
     command = f"{leave}{sys.executable} -m rlready.cli plan --recipe laptop {ending}"
     done = subprocess.run(command, shell=True, capture_output=True, text=True, env=os.environ)
     assert (done.returncode, done.stderr.strip()) == (status, said)
+
+
+def test_containers_see_every_file_that_parameters_name_and_no_folder_that_only_has_the_name_of_a_value(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    files = [tmp_path / name for name in ("a.jsonl", "b.jsonl", "zero.json")]
+    for path in files:
+        path.write_text('{"question": "1 + 1?", "answer": "2"}\n')
+    for value in ("random", "boxed", "enforce"):
+        (tmp_path / value).mkdir()
+    changes = ["curate_evaluation_data=a.jsonl,b.jsonl", 'rl_trainer_overrides={"deepspeed": "zero.json"}']
+    assert find_files(load_recipe("laptop", changes)) == set(files)
+
+
+class Container:
+    """A container whose log comes in pieces that end within a character."""
+
+    def logs(self, stream):
+        return iter(["42 \u20ac".encode()[:4], "42 \u20ac".encode()[4:]])
+
+    def wait(self):
+        return {"StatusCode": 3}
+
+    def remove(self, force):
+        pass
+
+
+def test_characters_at_the_border_of_two_pieces_of_a_container_s_log_stay_whole(capsys):
+    client = SimpleNamespace(containers=SimpleNamespace(run=lambda *_, **__: Container()))
+    assert run_container(client, "image", ["true"], {}) == 3
+    assert capsys.readouterr().out == "42 \u20ac"

@@ -13,7 +13,7 @@ from helpers.tracked import BENCHMARK, CANDIDATE, FULL, PARTIAL, SETTING, TAUGHT
 
 from rlready.records.outcome import BenchmarkRecord, Failure, Outcome, PredictorsRecord, RlRecord, SequenceRecord
 from rlready.records.serialization import to_json
-from rlready.run.local import run_locks
+from rlready.run.local import storage
 from rlready.stages.report.stage import run as report
 from rlready.tracking import log, runs, view
 
@@ -144,8 +144,8 @@ def test_what_ended_without_a_word_is_closed_with_its_candidates(mlflow_client):
 
 
 def test_a_run_closes_those_of_its_work_folder_that_were_killed_and_no_living_one(mlflow_client, tmp_path):
-    hold = "import sys, time, pathlib; from rlready.run.local import run_locks\n"
-    hold += "with run_locks.hold(pathlib.Path(sys.argv[1])): print(flush=True); sys.stdin.read()"
+    hold = "import sys, time, pathlib; from rlready.run.local import storage\n"
+    hold += "with storage.lock_run(pathlib.Path(sys.argv[1])): print(flush=True); sys.stdin.read()"
     held = {}
     for name in ("killed", "living", "ended"):
         (tmp_path / name).mkdir()
@@ -156,12 +156,12 @@ def test_a_run_closes_those_of_its_work_folder_that_were_killed_and_no_living_on
     held["killed"].kill()
     held["killed"].wait()
     held["ended"].communicate()
-    run_locks.close_dead(tmp_path)
+    storage.close_dead(tmp_path)
     assert read_states(mlflow_client) == {
         name: "KILLED" if "killed" in name else "RUNNING"
         for name in ("killed", "of killed", "living", "of living", "ended", "of ended")
     }
-    assert [path.parent.name for path in tmp_path.glob(f"*/{run_locks.LOCK}")] == ["living"]
+    assert [path.parent.name for path in tmp_path.glob(f"*/{storage.LOCK}")] == ["living"]
     held["living"].communicate()
 
 

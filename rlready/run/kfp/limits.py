@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from rlready.config import parse_parameters
+from rlready.config import Experiment, parse_parameters
 from rlready.config.parameters import Gate, Race
 from rlready.data.registry import find_source, list_benchmarks
 from rlready.errors import InputError
@@ -47,10 +47,9 @@ def check_texts(parameters: dict[str, Any]) -> None:
 
 
 def estimate_bytes(package: int, measured: int, approved: int, finalists: int | None = None) -> int:
-    """Returns an upper bound of the bytes of a run's workflow.
+    """Returns an upper bound of the bytes of a workflow; about half are texts of the compiled pipeline, of `package` bytes.
 
-    `package` is the size of the compiled pipeline, whose texts are about half of a workflow. The others count candidates: those
-    measured, including the base model; those that begin RL; those that go on after the race (None without one).
+    The others count candidates: measured, with the base model; beginning RL; going on after the race (None without one).
     """
     each, finished = (WHOLE, approved) if finalists is None else (RACED, finalists)
     total = each.fixed + each.measured * measured + each.probed * approved + each.finished * finished
@@ -108,9 +107,8 @@ def count_finalists(race: Race, approved: int) -> int | None:
     return kept + int(count_share(race.audit_fraction, approved - kept))
 
 
-def check_paths(parameters: dict[str, Any]) -> None:
-    """Raises InputError with a line for each path that only this machine knows, or if a source is unknown."""
-    experiment = parse_parameters(parameters)
+def list_paths(experiment: Experiment) -> list[tuple[str, str]]:
+    """Returns (parameter, path) for each file, folder and URL that one names; raises InputError if a source is unknown."""
     curate, base, candidates = experiment.curate, experiment.base, expand_sweep(experiment.sweep)
     data = {
         "curate_sft_data": [curate.sft_data],
@@ -131,7 +129,12 @@ def check_paths(parameters: dict[str, Any]) -> None:
     for log in filter(None, (candidate.log for candidate in candidates)):
         named += [("sweep_candidates", path) for path in (log.location, "" if is_number(log.loss) else log.loss)]
     named.append(("curate_mirror", curate.mirror))
-    local = [(name, path) for name, path in dict.fromkeys(named) if path and "://" not in path and not path.startswith("/")]
-    if local:
-        ending = "is a path on this machine; a pod needs a hub id or a path in its image"
-        raise InputError("\n".join(f"{name}: {path} {ending}" for name, path in local))
+    return [(name, path) for name, path in dict.fromkeys(named) if path]
+
+
+def check_paths(parameters: dict[str, Any]) -> None:
+    """Raises InputError with a line for each path that only this machine knows, or if a source is unknown."""
+    paths = list_paths(parse_parameters(parameters))
+    ending = "is a path on this machine; a pod needs a hub id or a path in its image"
+    if lines := [f"{name}: {path} {ending}" for name, path in paths if "://" not in path and not path.startswith("/")]:
+        raise InputError("\n".join(lines))

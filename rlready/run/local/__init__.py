@@ -1,1 +1,1 @@
-"""Runs on this machine: kfp.local in a process of its own, progress, cache, containers, storage and replay."""
+"""Runs on this machine: kfp.local in a process of its own, progress, cache, containers, and the work folder."""

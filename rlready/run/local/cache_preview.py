@@ -1,7 +1,4 @@
-"""Preview of what `rlready run` would take from the cache of a work folder, without running anything.
-
-The stages are looked up in the order of pipelines/experiment.py, under the keys that kfp.local computes for them.
-"""
+"""Preview of what `rlready run` would take from the cache: looks up the pipeline's stages by kfp.local's keys."""
 
 import json
 from pathlib import Path

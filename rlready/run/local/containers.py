@@ -6,6 +6,7 @@ What a stage needs is mounted under the path that it has outside: the work folde
 that parameters name.
 """
 
+import codecs
 import contextlib
 import os
 import subprocess
@@ -18,8 +19,10 @@ import docker
 from docker.errors import APIError, DockerException, ImageNotFound
 from docker.types import Mount
 
+from rlready.config import parse_parameters
 from rlready.errors import InputError, one_line
 from rlready.placement import images
+from rlready.run.kfp.limits import list_paths
 
 LABEL = "rlready.run"
 PASSED = ("AWS_", "HF_", "MLFLOW_", "OMP_", "RLREADY_", "TOKENIZERS_")  # variables that a stage reads
@@ -68,8 +71,7 @@ def make_runner(work: Path, run: Path, parameters: dict[str, Any]) -> Any:
     docker_task_handler.run_docker_container = run_container
     hub = Path(HF_HOME).absolute()
     hub.mkdir(parents=True, exist_ok=True)
-    given = set(_find_paths([parameters, *map(os.environ.get, ("RLREADY_MIRROR", "MLFLOW_TRACKING_SERVER_CERT_PATH"))]))
-    given = {path for path in given if not any(path.is_relative_to(folder) for folder in (work, hub))}
+    given = {path for path in find_files(parameters) if not any(path.is_relative_to(folder) for folder in (work, hub))}
     with contextlib.closing(_connect()) as client:
         # If the engine is rootless, root inside is the caller outside.
         rootless = any("rootless" in option for option in client.info().get("SecurityOptions") or [])
@@ -86,23 +88,21 @@ def make_runner(work: Path, run: Path, parameters: dict[str, Any]) -> Any:
     )
 
 
-def _find_paths(value: Any) -> Iterator[Path]:
-    if isinstance(value, dict | list):
-        for item in value.values() if isinstance(value, dict) else value:
-            yield from _find_paths(item)
-    elif isinstance(value, str) and value and os.path.exists(value):
-        yield Path(value).absolute()
+def find_files(parameters: dict[str, Any]) -> set[Path]:
+    """Returns the files and folders of this machine that parameters and variables name."""
+    experiment = parse_parameters(parameters)
+    texts = [text for _, text in list_paths(experiment)]
+    texts += [*experiment.sft.trainer_overrides.values(), *experiment.rl.trainer_overrides.values()]
+    texts += [os.environ.get(name, "") for name in ("RLREADY_MIRROR", "MLFLOW_TRACKING_SERVER_CERT_PATH")]
+    return {Path(text).absolute() for text in texts if text and isinstance(text, str) and os.path.exists(text)}
 
 
 def run_container(client: docker.DockerClient, image: str, command: list[str], volumes: dict, **arguments: Any) -> int:
-    """Runs a container, prints its output, and returns its exit status.
-
-    Replaces kfp's own function, which counts a container as a success if the engine has removed it before kfp looks.
-    """
+    """Runs a container, prints its output, and returns its exit status; kfp's own takes one that is removed for a success."""
     container = client.containers.run(image, command, volumes=volumes, detach=True, **arguments)
     try:
-        for piece in container.logs(stream=True):
-            print(piece.decode(errors="replace"), end="")
+        for text in codecs.iterdecode(container.logs(stream=True), "utf-8", "replace"):
+            print(text, end="")
         return container.wait()["StatusCode"]
     finally:
         container.remove(force=True)

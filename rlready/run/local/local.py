@@ -31,7 +31,7 @@ from rlready.records.candidate import Candidate
 from rlready.records.outcome import CANDIDATE_STAGES, Outcome
 from rlready.records.serialization import parse_record, read_record
 from rlready.run import launch
-from rlready.run.local import containers, run_locks, storage
+from rlready.run.local import containers, storage
 from rlready.runtime import events
 from rlready.stages.plan.sweep import needs_models
 from rlready.tracking.runs import fail_run
@@ -53,30 +53,37 @@ def main(work: Path, run: Path, side_by_side: int, image: str | None = None) -> 
         "TOKENIZERS_PARALLELISM": "false",
         "PYTHONUNBUFFERED": "1",
     }
-    run_locks.choose_store(work)
+    storage.choose_store(work)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     parameters = json.loads((run / storage.PARAMETERS).read_text())
     os.environ |= {RACE: "yes"} if parameters["race_steps"] else {}
-    with run_locks.share(work), run_locks.hold(run):
+    with storage.share_lock(work), storage.lock_run(run):
         try:
-            from rlready.pipelines.experiment import experiment
-
-            loads = needs_models(parse_parameters(parameters))
-            with containers.removed_at_end(run) if image else warm_worker() if loads else contextlib.nullcontext() as start:
-                run_locks.close_dead(work)
-                # kfp.local has no public way to set these.
-                cache.LocalCache = make_cache(run / storage.TAKEN, start)
-                enhanced_dag_orchestrator._run_parallel_for_task = run_loop
-                local.init(
-                    containers.make_runner(work, run, parameters) if image else local.SubprocessRunner(use_venv=False),
-                    pipeline_root=str(work / storage.ARTIFACTS),
-                    enable_caching=True,
-                    cache_root=str(work / storage.CACHE),
-                )
-                experiment(**fold_parameters(parameters))
+            run_pipeline(work, run, parameters, in_containers=bool(image))
         except Exception:
             fail_run()
             raise
+
+
+def run_pipeline(work: Path, run: Path, parameters: dict[str, Any], in_containers: bool) -> None:
+    """Runs the pipeline's tasks in containers, or in processes, of which the heavy ones fork from a warm worker."""
+    from rlready.pipelines.experiment import experiment
+
+    with contextlib.ExitStack() as stack:
+        start_worker = None
+        runner: Any = local.SubprocessRunner(use_venv=False)
+        if in_containers:
+            stack.enter_context(containers.removed_at_end(run))
+            runner = containers.make_runner(work, run, parameters)
+        elif needs_models(parse_parameters(parameters)):
+            start_worker = stack.enter_context(warm_worker())
+        storage.close_dead(work)
+        # kfp.local has no public way to set these.
+        cache.LocalCache = make_cache(run / storage.TAKEN, start_worker)
+        enhanced_dag_orchestrator._run_parallel_for_task = run_loop
+        roots = {"pipeline_root": str(work / storage.ARTIFACTS), "cache_root": str(work / storage.CACHE)}
+        local.init(runner, **roots, enable_caching=True)
+        experiment(**fold_parameters(parameters))
 
 
 def run_loop(**given: Any) -> bool:
@@ -151,7 +158,7 @@ def make_cache(taken: Path, start_worker: Callable[[], None] | None = None) -> t
         def reserve(self, key: str) -> dict[str, Any] | None:
             """Waits for the result if another run is computing it; if there is none then, this run computes it."""
             lock = open(Path(self.cache_root, f"{key}.lock"), "w")  # noqa: SIM115  closed by `release`
-            if isinstance(run_locks.try_lock(lock), BlockingIOError):
+            if isinstance(storage.try_lock(lock), BlockingIOError):
                 name = " of ".join(filter(None, self.tasks[key]))
                 message = f"{name}: another run in this folder is computing it; waiting for its result"
                 events.emit("cache", None, "waiting", message=message)

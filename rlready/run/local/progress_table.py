@@ -67,7 +67,8 @@ class ProgressTable:
         self.current = "starting"  # a running stage before or after the sweep
         self.judged = False  # whether the gate has begun
         self.stages = STAGES if self.plan.trains else STAGES[: STAGES.index("rl")]
-        self.rows = [BASELINE] * self.plan.compares_base + [c.candidate_id for c in self.plan.candidates]
+        self.rows = [BASELINE] if self.plan.compares_base else []
+        self.rows += [c.candidate_id for c in self.plan.candidates]
         self.cells = {(row, stage): Cell() for row in self.rows for stage in self.stages}  # of BASELINE too
         self.midway = [c.candidate_id for c in self.plan.candidates if c.is_midway]  # the row of its end has their SFT
         for row, stage in [(BASELINE, "gate"), (BASELINE, "rl"), *((name, "sft") for name in self.midway)]:

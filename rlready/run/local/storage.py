@@ -1,14 +1,24 @@
-"""The contents of a work folder, their size, and their cleanup: what can be removed because no kept run needs it.
+"""A work folder: its contents, their size and cleanup, and the locks of its runs.
+
+Each run holds a lock in its own folder, which the system releases if its process dies. A run that is killed cannot end its runs
+in MLflow; the next run, or the interrupted `rlready run`, does. All runs share the lock of the work folder, which
+`rlready clean` takes exclusively.
 
 A run records the keys that it looks up in kfp.local's cache. Entries that no kept run looked up, and outputs that only these
 entries name, can be removed: if needed again, they are computed again.
 """
 
+import contextlib
+import datetime
+import fcntl
 import json
+import os
 import shutil
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from rlready.errors import InputError
 
@@ -16,6 +26,8 @@ CACHE, ARTIFACTS, CHECKPOINTS = "cache", "artifacts", "checkpoints"  # folders i
 FOLDERS = (CACHE, ARTIFACTS, CHECKPOINTS)
 TAKEN = "cache_keys.txt"  # in the folder of a run: the keys that it looked up
 PARAMETERS, RESULT = "parameters.json", "outcomes.json"  # in it from the start, and once the run has finished
+LOCK = "running"  # in it until the run has ended by itself
+SHARED = ".in-use"  # in the work folder
 
 
 @dataclass(frozen=True)
@@ -43,6 +55,17 @@ def make_private(*folders: Path) -> None:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise InputError(f"{folder}: this folder cannot be created ({error.strerror})") from error
+
+
+def make_run(work: Path, name: str) -> Path:
+    """Creates a run's folder, named after `name` and the second; waits for the next second if another run has just begun."""
+    make_private(work)
+    while True:
+        folder = work / f"{name}-{datetime.datetime.now():%Y%m%d-%H%M%S}"
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir(mode=0o700)
+            return folder
+        time.sleep(0.1)
 
 
 def measure(folder: Path) -> int:
@@ -103,3 +126,70 @@ def _find_unneeded(folder: Path, needed: set[Path]) -> Iterator[Path]:
             yield from _find_unneeded(path, needed)
         elif path not in needed:
             yield path
+
+
+def choose_store(work: Path) -> None:
+    """Has MLflow log to a file in the work folder, unless MLFLOW_TRACKING_URI is set."""
+    os.environ.setdefault("MLFLOW_TRACKING_URI", f"sqlite:///{work / 'mlflow.db'}")
+
+
+@contextlib.contextmanager
+def lock_run(run: Path) -> Iterator[None]:
+    """Holds the lock of a run until the block ends."""
+    path, new = run / LOCK, run / f".{LOCK}"
+    with open(new, "w") as file:
+        try_lock(file)  # on a file system without locks, no run counts as dead
+        new.rename(path)  # visible only once it is held
+        try:
+            yield
+        finally:
+            path.unlink()
+
+
+def try_lock(file: IO) -> OSError | None:
+    """Locks an open file; returns why not: a BlockingIOError if another process holds its lock, others without locks here."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return error
+    return None
+
+
+@contextlib.contextmanager
+def share_lock(work: Path) -> Iterator[None]:
+    """Holds the shared lock of a work folder; waits while `claim_lock` holds it."""
+    with open(work / SHARED, "a+") as file:
+        with contextlib.suppress(OSError):  # a file system without locks, where `claim_lock` refuses
+            fcntl.flock(file, fcntl.LOCK_SH)
+        yield
+
+
+@contextlib.contextmanager
+def claim_lock(work: Path) -> Iterator[None]:
+    """Holds a work folder's lock exclusively; raises InputError if a run is alive in it, or the file system has no locks."""
+    with open(work / SHARED, "a+") as file:
+        error = try_lock(file)
+        if isinstance(error, BlockingIOError):
+            running = ", ".join(sorted(path.parent.name for path in work.glob(f"*/{LOCK}") if not _is_free(path)))
+            raise InputError(f"{running or 'a run'} is running in {work}; wait until it ends, or stop it")
+        if error:
+            unknown = "so it cannot be known whether a run is running in it"
+            raise InputError(f"{work}: this file system has no locks ({error}), {unknown}")
+        yield
+
+
+def close_dead(work: Path) -> None:
+    """Ends in MLflow the runs of this work folder whose process was killed."""
+    from rlready.tracking.runs import close_dead_runs  # slow to import, and every command imports this file
+
+    choose_store(work)
+    dead = [path for path in work.glob(f"*/{LOCK}") if _is_free(path)]
+    if dead and close_dead_runs({path.parent.name: "CANCELED" for path in dead}):
+        for path in dead:
+            path.unlink(missing_ok=True)
+
+
+def _is_free(path: Path) -> bool:
+    with contextlib.suppress(OSError), open(path) as file:  # the run may have ended meanwhile
+        return try_lock(file) is None
+    return False

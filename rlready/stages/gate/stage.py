@@ -19,10 +19,7 @@ from rlready.tracking.log import log_outcome
 
 
 def run(settings: str, measured: list[str], judged: str, verdicts: str) -> list[dict[str, str]]:
-    """Judges the sweep and writes the verdicts, as records and as a table.
-
-    Returns for each candidate that RL runs for: its JSON, and the digest of the checkpoint that was judged.
-    """
+    """Judges the sweep, writes the verdicts, and returns for each candidate for RL its JSON and its checkpoint's digest."""
     given = read_settings(settings)
     baseline, outcomes = arrange([outcome for path in measured for outcome in read_records(Outcome, path)], given)
     # The run is no setting: a gate from the cache keeps its verdicts and its draw.
@@ -52,10 +49,9 @@ def run(settings: str, measured: list[str], judged: str, verdicts: str) -> list[
 
 
 def arrange(measured: list[Outcome], settings: SimpleNamespace) -> tuple[Outcome | None, list[Outcome]]:
-    """Returns the base model's outcome, if there is one, and those of the candidates, in the order of the plan.
+    """Returns the base model's outcome, if any, and the candidates' in the order of the plan; raises InputError without one.
 
-    Candidates with the same checkpoint, which differ by the seed of their RL, share one measurement. Raises InputError if one
-    is missing: an orchestrator can skip a branch silently.
+    Candidates with the same checkpoint, which differ by the seed of their RL, share one measurement.
     """
     found = {outcome.candidate.candidate_id: outcome for outcome in measured}
     baseline = next((outcome for outcome in measured if outcome.candidate.is_base), None)

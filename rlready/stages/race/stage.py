@@ -18,10 +18,9 @@ from rlready.tracking.log import log_outcome
 
 
 def run(settings: str, judged: str, probed: list[str], records: str, verdicts: str) -> list[dict[str, str]]:
-    """Judges the race and writes its verdicts, as records and as a table.
+    """Judges the race, writes its verdicts, and returns for each candidate that goes on its JSON and its checkpoint's digest.
 
-    Returns for each candidate that goes on: its JSON, and the digest of the checkpoint that the gate judged. Raises InputError
-    if a candidate that the gate sent to RL is missing: an orchestrator can skip a branch silently.
+    Raises InputError if a candidate that the gate sent to RL is missing: an orchestrator can skip a branch silently.
     """
     given = read_settings(settings)
     sweep = add_results(read_sweep(judged), [read_record(Outcome, path) for path in probed])

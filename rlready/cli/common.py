@@ -1,18 +1,30 @@
-"""The commands, the arguments that several of them take, and what these mean."""
+"""What commands share: their names, the arguments that several of them take, and how they print.
+
+Progress is printed as `m:ss line`, results as `label       value`, errors as `rlready: line`.
+"""
 
 import argparse
 import contextlib
 import os
-from collections.abc import Iterator
+import sys
+import time
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TextIO
 from urllib.parse import unquote
 
 from rlready.config.recipes import find_origins, list_recipes, load_recipe
 from rlready.errors import InputError
+from rlready.escape import show_controls
 from rlready.placement import images
 from rlready.placement.placement import Placements, load_placement
 from rlready.run.local.storage import RESULT
+from rlready.runtime.events import show_clock
+
+if TYPE_CHECKING:
+    from rlready.analysis.sweep_result import SweepResult
+
+Arguments = argparse.Namespace  # what the user typed after a command
 
 # In the order in which a newcomer needs them. Each is a file of this folder, imported only if it is called.
 COMMANDS = {
@@ -81,19 +93,19 @@ SERVER = (
 )
 
 
-def list_changes(arguments: argparse.Namespace) -> list[str]:
+def list_changes(arguments: Arguments) -> list[str]:
     """Returns what --set and --mirror change, as KEY=VALUE."""
     return arguments.set + ([f"curate_mirror={arguments.mirror}"] if getattr(arguments, "mirror", None) else [])
 
 
-def read_parameters(arguments: argparse.Namespace) -> tuple[dict, Placements]:
+def read_parameters(arguments: Arguments) -> tuple[dict, Placements]:
     """Returns every parameter of a recipe, with what --set and --mirror change, and its placement, if all are valid."""
     placement = load_placement(arguments.recipe)  # a run on this machine ignores it, but reports an error in it
     return load_recipe(arguments.recipe, list_changes(arguments)), placement
 
 
 @contextlib.contextmanager
-def annotate_errors(arguments: argparse.Namespace) -> Iterator[None]:
+def annotate_errors(arguments: Arguments) -> Iterator[None]:
     """Prefixes each line of an error that begins with a parameter's name with its origin: the recipe's file, or --set."""
     try:
         yield
@@ -106,7 +118,7 @@ def annotate_errors(arguments: argparse.Namespace) -> Iterator[None]:
         raise type(error)("\n".join(lines)) from error
 
 
-def choose_image(arguments: argparse.Namespace) -> str | None:
+def choose_image(arguments: Arguments) -> str | None:
     """Returns the image of --image or RLREADY_IMAGE, if any; raises InputError if it is none, or a tag without --force-tag."""
     image = arguments.image or os.environ.get(images.IMAGE)
     if image:
@@ -114,7 +126,7 @@ def choose_image(arguments: argparse.Namespace) -> str | None:
     return image
 
 
-def choose_server(arguments: argparse.Namespace) -> tuple[str | None, str | None]:
+def choose_server(arguments: Arguments) -> tuple[str | None, str | None]:
     """Returns the address of the KFP server and the namespace, as far as --host, --namespace and KFP_NAMESPACE give them."""
     return arguments.host, arguments.namespace or os.environ.get("KFP_NAMESPACE")
 
@@ -130,13 +142,13 @@ def check_folders(work: Path) -> None:
         raise InputError(f"{place}: MLflow cannot write below a folder with a question mark or a code such as %20 in its name")
 
 
-def find_work(arguments: argparse.Namespace) -> Path:
+def find_work(arguments: Arguments) -> Path:
     """Returns the folder of --work; a relative one may also be in a folder above the current one."""
     folders = [parent / arguments.work for parent in (Path.cwd(), *Path.cwd().parents)]
     return next(filter(Path.is_dir, folders), folders[0]).resolve()
 
 
-def locate_run(arguments: argparse.Namespace) -> Path:
+def locate_run(arguments: Arguments) -> Path:
     """Returns where the run that is named would be, or the last finished run, or without any the work folder."""
     work = find_work(arguments)
     if arguments.run:
@@ -145,9 +157,52 @@ def locate_run(arguments: argparse.Namespace) -> Path:
     return finished[-1].parent if finished else work
 
 
-def find_past_run(arguments: argparse.Namespace) -> Path:
+def find_past_run(arguments: Arguments) -> Path:
     """Returns the folder of the named run, or of the last finished one; raises InputError if there is no such run."""
     folder = locate_run(arguments)
     if not (folder / RESULT).is_file():
         raise InputError(f"{folder}: no finished run here; {START_ONE}")
     return folder
+
+
+def read_past_run(arguments: Arguments) -> tuple[Path, "SweepResult"]:
+    """Returns the folder and the records of the run that `find_past_run` finds."""
+    from rlready.analysis.sweep_result import read_sweep  # slow to import, and `rlready --help` needs no records
+
+    folder = find_past_run(arguments)
+    return folder, read_sweep(folder / RESULT)
+
+
+def print_progress(begun: float, line: str, file: TextIO | None = None) -> None:
+    """Prints a line of progress with the time since `begun`, in seconds since the epoch."""
+    print(f"{show_clock(time.time() - begun):>5} {line}", file=file, flush=True)
+
+
+def print_result(label: str, value: str | Path) -> None:
+    """Prints a labelled line, a path as `shorten` shows it, safe for a terminal: the value may be of another's file."""
+    print(f"{label:<11} {show_controls(shorten(value) if isinstance(value, Path) else value)}", flush=True)
+
+
+def print_error(error: InputError | str) -> None:
+    """Prints the lines of an error or a warning to standard error."""
+    for line in str(error).splitlines():
+        print(f"rlready: {show_controls(line)}", file=sys.stderr)
+
+
+def print_table(columns: Iterable[str], rows: Iterable[Sequence[str]], width: int, left: Collection[str] = ()) -> None:
+    """Prints a table, aligned to the right except the columns of `left`; a terminal narrower than `width` wraps its lines."""
+    from rich.console import Console  # slow to import, and few commands print a table
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False)
+    for name in columns:
+        table.add_column(name, justify="left" if name in left else "right", no_wrap=True)
+    for cells in rows:
+        table.add_row(*(Text(show_controls(cell)) for cell in cells))
+    Console(width=max(Console().width, width)).print(table)
+
+
+def shorten(path: Path) -> str:
+    """Returns a path, relative to the current folder if it is below it."""
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
