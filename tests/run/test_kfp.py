@@ -147,6 +147,12 @@ def test_none_approved(recipe):
     case.check(approved=0)
 
 
+def test_race_without_anyone(recipe):
+    case = Case("race, none approved", recipe, {"race_steps": 1, "gate_min_pass_at_k_over_base": 1})
+    case.end(NONE_APPROVED)
+    case.check(approved=0)
+
+
 @PODS
 def test_killed_sft(recipe):
     changed = {"sweep_candidates": [TUNED, {"epochs": 40}]}
