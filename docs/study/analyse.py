@@ -56,14 +56,15 @@ def rank_quality(rows: list[Row], predictor: Predictor) -> float:
 
 
 def describe(values: Sequence[float], tests: bool = True) -> str:
-    """Returns the mean over draws with its interval and, where 0 is of interest, p."""
+    """Returns the mean over draws with its interval and, where 0 is of interest, signs and p."""
     known = [value for value in values if not math.isnan(value)]
-    interval, mean = bound_mean(known), statistics.fmean(known)
+    interval, sign = bound_mean(known), "+" if tests else ""
+    mean, *ends = (f"{value:{sign}.3f}" for value in (statistics.fmean(known), *(interval or ())))
     if interval is None:
-        return f"{mean:+.3f} (all {len(known)} draws alike)"
+        return f"{mean} (all {len(known)} draws alike)"
     p = find_p(known)
     said = "" if not tests else f", p = {p:.4f}" if p >= 0.0001 else ", p < 0.0001"
-    return f"{mean:+.3f} [{interval[0]:+.3f}, {interval[1]:+.3f}]{said}, {len(known)} draws"
+    return f"{mean} [{', '.join(ends)}]{said}, {len(known)} draws"
 
 
 def find_p(values: Sequence[float]) -> float:

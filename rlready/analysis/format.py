@@ -14,14 +14,14 @@ MOST_NAMES = 4
 
 def show(value: float | None, digits: int = 3) -> str:
     """Returns a figure, or a dash."""
-    return MISSING if value is None else f"{value:.{digits}f}"
+    return MISSING if value is None else f"{value:z.{digits}f}"
 
 
 def show_estimate(value: float | None, interval: Interval | None, digits: int = 2) -> str:
     """Returns a figure followed by its interval, whose ends have this many digits."""
     if value is None or interval is None:
         return show(value)
-    return f"{value:.3f} [{interval[0]:.{digits}f}, {interval[1]:.{digits}f}]"
+    return f"{value:z.3f} [{interval[0]:z.{digits}f}, {interval[1]:z.{digits}f}]"
 
 
 def show_with_error(value: float | None, error: float | None) -> str:

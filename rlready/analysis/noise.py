@@ -89,15 +89,9 @@ def describe_noise(rows: list[Row], noise: ScoreNoise) -> list[str]:
             f" error, which is only part of it, is {benchmark}; the candidates' scores have a standard deviation of"
             f" {statistics.stdev(scores):.4f}."
         ]
-    said = [
-        f"Between seeds of one setting the score has {_show(noise.seeds)}, pooled over {count(noise.repeated, 'setting')} with"
-        f" {count(noise.seeds[1], 'degree')} of freedom."
-    ]
+    said = [f"Between seeds of one setting the score has {_show(noise.seeds)}, pooled over {count(noise.repeated, 'setting')}."]
     if noise.rl_seeds:
-        said.append(
-            f"Between seeds of RL alone, on the base model without SFT, it has {_show(noise.rl_seeds)}"
-            f" ({count(noise.rl_seeds[1], 'degree')} of freedom)."
-        )
+        said.append(f"Between seeds of RL alone, on the base model without SFT, it has {_show(noise.rl_seeds)}.")
     said.append(f"The benchmark's standard error, which is part of this, is {benchmark}.")
     if noise.scattered:
         named = name_some([f"{name} ({deviation:.4f})" for name, deviation in noise.scattered.items()])
@@ -144,4 +138,5 @@ def _show(scatter: Scatter) -> str:
     if not deviation:
         return "a standard deviation of 0.0000 (no interval: all seeds of each setting score alike)"
     low, high = bound_deviation(deviation, freedom)
-    return f"a standard deviation of {deviation:.4f} (95% interval {low:.4f} to {high:.4f})"
+    degrees = f"{count(freedom, 'degree')} of freedom"
+    return f"a standard deviation of {deviation:.4f} (95% interval {low:.4f} to {high:.4f}; {degrees})"

@@ -196,7 +196,7 @@ def check_forecasts(rows: list[Row], at_race: bool = False) -> ForecastCheck:
     finished = list_scores([row for row in rows if not row.stopped])
     made = [(row.name, score, found) for row, score in finished if (found := read(row)).made]
     without = [found for row in rows if row.judged and not (found := read(row)).made]
-    reasons = Counter(forecast.reason or "none was logged" for forecast in without)
+    reasons = Counter(forecast.reason or "not logged" for forecast in without)
     ranked = [reason for reason, _ in reasons.most_common()]
     if not made:
         return ForecastCheck(len(finished), 0, reasons=ranked)

@@ -71,7 +71,5 @@ def test_forecasts_at_the_race_are_checked_apart_from_those_before_rl():
     ]
     before, at_race = describe_forecasts(rows).texts
     assert before.startswith("No candidate with an RL result had a forecast")
-    assert at_race.startswith(
-        "At the race: 2 of 2 candidates with an RL result had a forecast logged before it. Inside the 95%"
-    )
-    assert "Outside: random-1-s0. Without a forecast: too few runs." in at_race
+    assert at_race.startswith("At the race: a forecast was logged before the RL result of both candidates. Inside the 95%")
+    assert "Outside: random-1-s0. Reasons for no forecast: too few runs." in at_race

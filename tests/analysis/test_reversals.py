@@ -46,7 +46,10 @@ def test_a_setting_that_scatters_does_not_hide_the_pairs_of_the_others():
     assert turned.scattered == ["random-1"] and turned.looked == 3
     assert [(pair.ahead, pair.behind) for pair in turned.pairs] == [("random-8", "random-4"), ("random-8", "random-2")]
     said = describe_reversals(rows).texts
-    assert said == ["2 of 3 pairs.", "Excluded, because their seeds scatter more: random-1."]
+    assert said == [
+        "Beyond the noise between seeds, 2 of 3 pairs swapped ranks.",
+        "Excluded, because their seeds scatter more: random-1.",
+    ]
 
 
 def test_without_repetitions_nothing_is_claimed():

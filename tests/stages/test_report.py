@@ -152,7 +152,7 @@ def test_the_noise_of_repeated_runs_is_that_of_an_analysis_of_variance(report):
     expected = f_oneway(*groups)
     text = report(sweep).markdown
     assert f"Between seeds of one setting the score has a standard deviation of {within:.4f}" in text
-    assert "pooled over 10 settings with 20 degrees of freedom" in text
+    assert "; 20 degrees of freedom), pooled over 10 settings." in text
     assert f"on the base model without SFT, it has a standard deviation of {bare:.4f}" in text
     assert f"F(9, 20) = {expected.statistic:.1f}, p < 0.001" in text.replace("&lt;", "<")
     assert "The spread between settings is larger than the noise" in text
@@ -327,17 +327,17 @@ def test_forecasts_are_held_against_what_came(report):
     assert (found.finished, found.made, found.inside) == (4, 3, 2)
     assert found.error == pytest.approx((0.0 + 0.09 + 0.04) / 3)
     page = report(outcomes)
-    assert "3 of 4 candidates with an RL result had a forecast logged before it." in page.markdown
+    assert "A forecast was logged before the RL result of 3 of 4 candidates." in page.markdown
     said = "2 of 3, a share of 0.67 (exact 95% interval 0.09 to 0.99); the mean absolute error is 0.043."
     assert f"Inside the 95% prediction interval: {said}" in page.markdown
     assert "Outside: random-4." in page.markdown
-    assert "Without a forecast: insufficient data: 3 finished runs, 8 needed." in page.markdown
+    assert "Reasons for no forecast: insufficient data: 3 finished runs, 8 needed." in page.markdown
     assert page.tables["Candidates"]["random-4"][7] == "0.350 [0.30, 0.40]"
 
 
 def test_without_forecasts_the_report_says_insufficient_data(report):
     text = report([make_outcome(*run) for run in RUNS]).markdown
-    assert "so there is nothing to check. Without a forecast: insufficient data." in text
+    assert "so there is nothing to check. Reasons for no forecast: insufficient data." in text
 
 
 def test_ledger_sums_device_seconds_by_stage():

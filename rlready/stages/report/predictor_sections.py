@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from rlready.analysis.comparison import Interval, Row
-from rlready.analysis.format import MISSING, count, name_some, show, show_estimate, show_percent, show_regret
+from rlready.analysis.format import MISSING, count, count_of, name_some, show, show_estimate, show_percent, show_regret
 from rlready.analysis.noise import ScoreNoise, describe_noise
 from rlready.analysis.plateau import LEAST_SETTINGS, look_for_plateau
 from rlready.analysis.predictor import list_predictors, mixes_subsets, pick_main
@@ -46,7 +46,9 @@ def describe_quality(rows: list[Row], k: int | None, noise: ScoreNoise) -> Secti
     table = [["Predictor", "Points", "Spearman", "R²", "R² over splits", "Regret"]]
     for predictor in list_predictors(rows, k):
         judged, choice = judge_predictor(rows, predictor), choose(rows, predictor, noise)
-        points = f"{judged.points} in {judged.settings} settings" if judged.settings < judged.points else f"{judged.points}"
+        points = (
+            f"{judged.points} in {count(judged.settings, 'setting')}" if judged.settings < judged.points else f"{judged.points}"
+        )
         correlation = _show(judged.spearman, judged.spearman_interval, judged.points, 3)
         fit = _show(judged.r_squared, judged.r_squared_interval, judged.settings, len(predictor.parts) + 2)
         splits = "not enough settings" if judged.splits is None else "{:.2f} ± {:.2f}".format(*judged.splits)
@@ -65,7 +67,7 @@ def _list_caveats(rows: list[Row], k: int | None) -> Iterator[str]:
     finished = [row for row in rows if row.score is not None]
     points, settings = len(finished), len({row.setting for row in finished})
     if settings < MIN_POINTS:
-        counted = f"{points}" if points == settings else f"{points} in {settings} settings"
+        counted = f"{points}" if points == settings else f"{points} in {count(settings, 'setting')}"
         yield f"Few points ({counted} with an RL result, fewer than {MIN_POINTS}): the correlations are weak evidence."
     if any(row.dropped for row in rows):
         yield "Candidates that the race dropped have no post-RL score, so the correlations leave them out."
@@ -129,13 +131,13 @@ def describe_reversals(rows: list[Row]) -> Section:
             why = "The noise between seeds is unknown: no setting has SFT Pass@1 and a result of RL of two seeds."
         return Section(title, [why])
     apart = [f"Excluded, because their seeds scatter more: {name_some(found.scattered)}."] if found.scattered else []
-    looked = count(found.looked, "pair")
+    said = f"Beyond the noise between seeds, {count_of(len(found.pairs), found.looked, 'pair')} swapped ranks."
     if not found.pairs:
-        return Section(title, [f"None of {looked}, beyond the noise between seeds.", *apart])
+        return Section(title, [said, *apart])
     table = [["Ahead after SFT", "Ahead after RL", "Lead in SFT Pass@1", "Behind after RL"]]
     table += [[pair.ahead, pair.behind, f"{pair.lead:.3f}", f"{pair.loss:.3f}"] for pair in found.pairs[:MOST_PAIRS]]
     more = f" The table shows the {MOST_PAIRS} largest." if len(found.pairs) > MOST_PAIRS else ""
-    return Section(title, [f"{len(found.pairs)} of {looked}.{more}", *apart], table, REVERSAL_NOTES)
+    return Section(title, [said + more, *apart], table, REVERSAL_NOTES)
 
 
 def describe_forecasts(rows: list[Row]) -> Section:
@@ -151,7 +153,7 @@ def describe_forecasts(rows: list[Row]) -> Section:
 def _check_forecasts(rows: list[Row], at_race: bool = False) -> str:
     found = check_forecasts(rows, at_race)
     reasons = found.reasons[:MOST_REASONS] + (["other reasons"] if len(found.reasons) > MOST_REASONS else [])
-    none = f" Without a forecast: {'; '.join(reasons)}." if reasons else ""
+    none = f" Reasons for no forecast: {'; '.join(reasons)}." if reasons else ""
     if apart := sum(row.score is not None and bool(row.stopped) for row in rows):
         none = f" Not counted: {count(apart, 'candidate')} whose RL ended early or had no signal.{none}"
     if not found.made:
@@ -162,7 +164,7 @@ def _check_forecasts(rows: list[Row], at_race: bool = False) -> str:
     theirs = max((forecast.elsewhere for forecast in based if forecast.elsewhere), default=None)
     none += f" Forecasts are based on up to {count(theirs, 'external result')}." if theirs else ""
     return (
-        f"{found.made} of {count(found.finished, 'candidate')} with an RL result had a forecast logged before it."
+        f"A forecast was logged before the RL result of {count_of(found.made, found.finished, 'candidate')}."
         f" Inside the 95% prediction interval: {found.inside} of {found.made}, a share of {found.inside / found.made:.2f}"
         f" (exact 95% interval {low:.2f} to {high:.2f}); the mean absolute error is {found.error:.3f}.{outside}{none}"
     )
