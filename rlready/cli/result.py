@@ -22,14 +22,7 @@ from rlready.analysis.sweep_result import SweepResult, list_failures
 from rlready.cli.common import print_result, print_table, shorten
 from rlready.run.local import storage
 from rlready.stages.plan.needs import show_bytes
-from rlready.stages.report.headline import (
-    describe_external,
-    describe_next,
-    describe_origin,
-    describe_stopped,
-    summarize,
-    tell_result,
-)
+from rlready.stages.report.headline import describe_exceptions, describe_origin, summarize, tell_result
 from rlready.tracking import runs, store
 from rlready.tracking.client import show_address
 
@@ -57,7 +50,7 @@ def print_outcomes(sweep: SweepResult) -> None:
     print("", *summarize(sweep, rows, base, k), sep="\n")
     if trains and (saving := weigh_gate(rows, base)):
         print(f"\n{saving.said}")
-    for line in (*describe_external(rows), *describe_stopped(rows), *describe_next(rows), *list_failures(sweep)):
+    for line in (*describe_exceptions(rows), *list_failures(sweep)):
         print(line)
     print()
 

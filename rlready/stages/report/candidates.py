@@ -108,8 +108,8 @@ def describe_candidates(rows: list[Row], base: Row, k: int | None, most_rows: in
             "Reason": _show_reason(row),
         }
         lines.append(cells)
-    table = lay_out(lines) if lines else [["Candidate"]]
-    notes = [*_list_marks(rows, base, table[0]), *_list_checkpoints(rows)]
+    table = lay_out(lines)
+    notes = [*_list_marks(rows, base, table[0] if table else []), *_list_checkpoints(rows)]
     if any(name != shown for name, shown in short.items()):
         notes.insert(0, "Names omit the seed or learning rate that all candidates share.")
     return Section("Candidates", [], table, notes, summed=base.measured, folded=len(rows) > most_rows)
@@ -129,14 +129,13 @@ def _list_checkpoints(rows: list[Row]) -> list[str]:
 
 def describe_benchmarks(rows: list[Row], base: Row) -> list[Section]:
     """Returns the section with the result on each benchmark, if there are several."""
-    names = list(dict.fromkeys(name for row in (*rows, base) for name, *_ in row.benchmark.benchmarks))
-    if not names:
-        return []
-    table = [["Candidate", "Mean", *names]]
-    for label, row in name_rows([row for row in rows if row.benchmark.benchmarks], base, BASE_NAME):
-        scored = {entry[0]: _show_benchmark(*entry[1:]) for entry in row.benchmark.benchmarks}
-        table.append([label, show_score(row), *(scored.get(name, MISSING) for name in names)])
-    return [Section("By benchmark", [BENCHMARKS_TEXT], table)]
+    lines = [
+        {"Candidate": label, "Mean": show_score(row)}
+        | {name: _show_benchmark(*entry) for name, *entry in row.benchmark.benchmarks}
+        for label, row in name_rows(rows, base, BASE_NAME)
+        if row.benchmark.benchmarks
+    ]
+    return [Section("By benchmark", [BENCHMARKS_TEXT], lay_out(lines))] if lines else []
 
 
 def _show_benchmark(problems: int, pass_at_1: float | None, standard_error: float | None, _: float | None) -> str:
@@ -218,15 +217,11 @@ def describe_effect(rows: list[Row], k: int | None) -> list[Section]:
     changed = {row.name: changes for row in rows if (changes := list_changes(row, k))}
     if not changed:
         return []
-    names = list(dict.fromkeys(change.what for changes in changed.values() for change in changes))
-    table = [["Candidate", *names]]
-    for name, changes in changed.items():
-        cells = {change.what: change.describe() for change in changes}
-        table.append([name, *(cells.get(what, MISSING) for what in names)])
+    lines = [{"Candidate": name} | {one.what: one.describe() for one in changes} for name, changes in changed.items()]
     # Which step's model is the result, where that needs saying: not the last one, or worse than an earlier one.
     trained = [(row.name, row.outcome.rl) for row in rows if row.outcome.rl and row.outcome.rl.kept_why and not row.dropped]
     kept = [f"{name}: kept {rl.kept_why}." for name, rl in trained if rl.kept_step != rl.steps or "although" in rl.kept_why]
-    return [Section("What RL changed", describe_lost(changed), table, [EFFECT_NOTE, *kept])]
+    return [Section("What RL changed", describe_lost(changed), lay_out(lines), [EFFECT_NOTE, *kept])]
 
 
 def describe_ranking(rows: list[Row], k: int | None, by: str | None) -> list[Section]:
@@ -266,9 +261,10 @@ def describe_samples(rows: list[Row], base: Row, k: int | None, most_rows: int) 
             f"{label_pass_at(k)} without them": show(row.corrected),
         }
         lines.append(cells)
-    if not lines or len(columns := (table := lay_out(lines))[0]) == 1:
+    table = lay_out(lines)
+    if not table or table[0] == ["Candidate"]:
         return []
-    notes = " ".join(f"{name}: {text}" for name, text in SAMPLES_NOTES.items() if name in columns)
+    notes = " ".join(f"{name}: {text}" for name, text in SAMPLES_NOTES.items() if name in table[0])
     return [Section("Sample statistics", [], table, [notes], summed=base.measured, folded=len(rows) > most_rows)]
 
 

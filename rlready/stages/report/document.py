@@ -66,9 +66,10 @@ class Document:
 
 
 def lay_out(lines: Sequence[dict[str, str]]) -> Table:
-    """Returns the table of lines with the same columns; columns of which nothing is known are left out."""
-    columns = [name for name in lines[0] if any(line[name] != MISSING for line in lines)]
-    return [columns, *([line[name] for name in columns] for line in lines)]
+    """Returns the table of lines, each with its cells by column; columns of which nothing is known are left out."""
+    names = dict.fromkeys(name for line in lines for name in line)
+    columns = [name for name in names if any(line.get(name, MISSING) != MISSING for line in lines)]
+    return [columns, *([line.get(name, MISSING) for name in columns] for line in lines)] if lines else []
 
 
 def render_html(document: Document) -> str:

@@ -38,11 +38,8 @@ def tell_result(
     The gate's saving, which takes longest, is weighed after the first one. `max_tokens` is the longest completion, None if
     unknown. Without RL (`trains`), the ranking of the candidates is the result.
     """
-    noise, counted = measure_noise(rows), _count_decisions(rows)
-    if noise.repeated:
-        counted = f"{count(len(group_settings(rows)), 'setting')}, {counted}"
+    noise, k = measure_noise(rows), next((row.verdict.numbers.k for row in rows if row.verdict.numbers.k), None)
     everywhere, somewhere = answer.describe_lost_answers(rows, max_tokens)
-    k = next((row.verdict.numbers.k for row in rows if row.verdict.numbers.k), None)
     first, *more = _describe_answer(rows, noise, base) if trains else _describe_order(rows, k, by)
     first = " ".join([*describe_small_spread(rows, noise), first])
     plateau = look_for_plateau(rows)
@@ -50,46 +47,37 @@ def tell_result(
         first = f"{plateau.said} {first}"
     elif plateau.said:
         more = [plateau.said, *more]
-    yield from (*everywhere, first, counted)
+    yield from (*everywhere, first, _count_decisions(rows, noise))
     saving = weigh_gate(rows, base) if trains else None
-    yield from (*([saving.said] if saving else []), *describe_stopped(rows), *describe_external(rows), *describe_next(rows))
-    yield from (*somewhere, *more, *_describe_base(rows, base))
+    yield from (*([saving.said] if saving else []), *describe_exceptions(rows), *somewhere, *more)
+    if base.score is not None:
+        shares = show_shares(base.shares_after)
+        yield f"The base model, without SFT and RL, scores {'; '.join(filter(None, (show_result(base), shares)))}."
+    if chances := [row.benchmark.chance for row in (*rows, base) if row.benchmark.chance]:
+        yield f"Guessing scores {show(max(chances))}."
 
 
-def describe_stopped(rows: list[Row]) -> list[str]:
-    """Returns one sentence per reason why RL ended early or had nothing to learn from, with the candidates concerned."""
-    named: dict[str, list[str]] = {}
+def describe_exceptions(rows: list[Row]) -> Iterator[str]:
+    """Yields whose RL ended early and why, which results are external, and how to go on without the weights."""
+    stopped: dict[str, list[str]] = {}
     for row in rows:
         if row.stopped:
-            named.setdefault(row.stopped, []).append(row.name)
-    return [f"RL of {name_some(names)} {explain_end(reason)}." for reason, names in named.items()]
-
-
-def describe_external(rows: list[Row]) -> list[str]:
-    """Returns how many results are external, that they were not checked, and what RL gained where that is known."""
+            stopped.setdefault(row.stopped, []).append(row.name)
+    yield from (f"RL of {name_some(names)} {explain_end(reason)}." for reason, names in stopped.items())
     finished = [row for row, _ in list_scores(rows)]
-    theirs = sum(row.elsewhere is not None for row in finished)
-    if not theirs:
-        return []
-    checked = "whether RL and benchmark were the same for all of them was not checked"
-    if len(finished) == 1:
-        checked = "it was not checked"
-    said = [f"External, and shown as recorded: {count_of(theirs, len(finished), 'RL result')}; {checked}."]
-    gains = [f"{row.name} {gain.describe()}" for row in finished if (gain := measure_gain(row.outcome)).ahead is not None]
-    if gains:
-        said.append(f"Gain in Pass@1 by RL, on the problems of the predictors: {'; '.join(gains)}.")
-    return said
-
-
-def describe_next(rows: list[Row]) -> list[str]:
-    """Returns how to go on with approved candidates whose weights are not here, so that RL cannot run here."""
-    waiting = [row.name for row in rows if row.approved and not row.candidate.has_weights and row.score is None]
-    if not waiting:
-        return []
-    return [
-        f"Next: run RL for {name_some(waiting)} in the system that has the weights, then record the result: rlready record"
-        f" --log {waiting[0]}=LOG. To run it here, give the weights in a recipe (model:)."
-    ]
+    if theirs := sum(row.elsewhere is not None for row in finished):
+        checked = "whether RL and benchmark were the same for all of them was not checked"
+        if len(finished) == 1:
+            checked = "it was not checked"
+        yield f"External, and shown as recorded: {count_of(theirs, len(finished), 'RL result')}; {checked}."
+        gains = [f"{row.name} {gain.describe()}" for row in finished if (gain := measure_gain(row.outcome)).ahead is not None]
+        if gains:
+            yield f"Gain in Pass@1 by RL, on the problems of the predictors: {'; '.join(gains)}."
+    if waiting := [row.name for row in rows if row.approved and not row.candidate.has_weights and row.score is None]:
+        yield (
+            f"Next: run RL for {name_some(waiting)} in the system that has the weights, then record the result: rlready record"
+            f" --log {waiting[0]}=LOG. To run it here, give the weights in a recipe (model:)."
+        )
 
 
 def _describe_answer(rows: list[Row], noise: ScoreNoise, base: Row) -> list[str]:
@@ -135,22 +123,23 @@ def _explain_no_result(rows: list[Row]) -> list[str]:
     late = [row.name for row in failed if not row.failed_early]
     if failed and len(failed) == len(rows):
         return [f"No candidate has a result: {'all' if len(rows) > 1 else 'the only one'} failed."]
+    none, dropped = "No candidate has finished RL", sum(row.dropped for row in rows)
+    if late and dropped:
+        others = count(dropped, "other")
+        return [f"{none}: it or its benchmark failed for {name_some(late)}, and the race dropped {others}."]
     if late:
         whom = "the only candidate" if len(late) == 1 else "all candidates"
-        if dropped := sum(row.dropped for row in rows):
-            lost = f"it or its benchmark failed for {name_some(late)}, and the race dropped {count(dropped, 'other')}"
-            return [f"No candidate has finished RL: {lost}."]
-        return [f"No candidate has finished RL: it or its benchmark failed for {whom} sent to it, {name_some(late)}."]
+        return [f"{none}: it or its benchmark failed for {whom} sent to it, {name_some(late)}."]
     judged = [row for row in rows if row.judged]
     if not judged or any(row.verdict.proceed for row in judged):
-        return ["No candidate has finished RL, so which one is worth it is still unknown."]
+        return [f"{none}, so which one is worth it is still unknown."]
     if elsewhere := [row.name for row in judged if row.approved]:
-        return [f"No candidate has finished RL: it cannot run here for {name_some(elsewhere)}, whose weights are elsewhere."]
-    best, *others = judged
-    reason = shorten_reason(best.verdict.reason).removesuffix(" …")
-    had = "has the highest Pass@k and " if others and best.pass_at_k is not None else ""
-    why = f"{best.name} {had}is {best.verdict.decision}: {reason}."
-    return [f"No candidate has finished RL, because the gate approved none{' of them' if others else ''}.", why]
+        return [f"{none}: it cannot run here for {name_some(elsewhere)}, whose weights are elsewhere."]
+    best, reason = judged[0], shorten_reason(judged[0].verdict.reason).removesuffix(" …")
+    if len(judged) == 1:
+        return [f"{none}, because the gate approved none.", f"{best.name} is {best.verdict.decision}: {reason}."]
+    had = "" if best.pass_at_k is None else "has the highest Pass@k and "
+    return [f"{none}, because the gate approved none of them.", f"{best.name} {had}is {best.verdict.decision}: {reason}."]
 
 
 def _describe_zeros(rows: list[Row]) -> str:
@@ -167,25 +156,16 @@ def _describe_zeros(rows: list[Row]) -> str:
     )
 
 
-def _count_decisions(rows: list[Row]) -> str:
+def _count_decisions(rows: list[Row], noise: ScoreNoise) -> str:
     """Counts the verdicts; a candidate that failed before the gate has none, and is no rejection."""
     early = sum(row.failed_early for row in rows)
+    late = sum(row.failure is not None for row in rows) - early
     decisions = Counter(row.verdict.decision or "without a verdict" for row in rows if not row.failed_early)
     names = (*DECISIONS[:2], *sorted(decisions.keys() - DECISIONS[:2]))
-    counts = [f"{decisions[name]} {name}" for name in names]
-    counts += [f"{early} failed before the gate"] if early else []
-    late = sum(row.failure is not None for row in rows) - early
+    counts = [f"{decisions[name]} {name}" for name in names] + ([f"{early} failed before the gate"] if early else [])
+    who = f"{count(len(group_settings(rows)), 'setting')}, " if noise.repeated else ""
     after = f"; {late} failed after the gate" if late else ""
-    return f"{count(len(rows), 'candidate')}: {', '.join(counts)}{after}."
-
-
-def _describe_base(rows: list[Row], base: Row) -> list[str]:
-    said = []
-    if base.score is not None:
-        shown = show_result(base) + (f"; {shares}" if (shares := show_shares(base.shares_after)) else "")
-        said.append(f"The base model, without SFT and RL, scores {shown}.")
-    chances = [row.benchmark.chance for row in (*rows, base) if row.benchmark.chance]
-    return [*said, f"Guessing scores {show(max(chances))}."] if chances else said
+    return f"{who}{count(len(rows), 'candidate')}: {', '.join(counts)}{after}."
 
 
 def describe_origin(sweep: SweepResult, rows: list[Row], base: Row, k: int | None) -> list[tuple[str, str]]:
@@ -202,22 +182,18 @@ def describe_origin(sweep: SweepResult, rows: list[Row], base: Row, k: int | Non
     measured = [*dict.fromkeys(known), f"k = {k}" if k else "", trained]
     digests = [model["digest"] for row in every if (model := row.outcome.links.get("base_model")) and model.get("digest")]
     model = given.get("base_model", "")
+    names = {"SFT": given.get("curate_sft_data"), "evaluation": given.get("curate_evaluation_data")}
+    named = ", ".join(f"{use} {name}" for use, name in names.items() if name)
+    sets: dict = next((row.outcome.links["data"] for row in every if row.outcome.links.get("data")), {})
+    sized = [f"{name} {count(entry['rows'], 'row')} ({str(entry['digest'])[:DIGEST]})" for name, entry in sets.items()]
     pairs = {
         "Run": run,
         "Base model": f"{model} ({digests[0][:DIGEST]})" if model and digests else model,
-        "Data": _describe_data(given, every),
+        "Data": "; ".join(filter(None, (named, ", ".join(sized)))),
         "Measured": ", ".join(filter(None, measured)),
         "Command": origin.get("command", ""),
     }
     return [(label, text) for label, text in pairs.items() if text]
-
-
-def _describe_data(given: dict, rows: tuple[Row, ...]) -> str:
-    names = {"SFT": given.get("curate_sft_data"), "evaluation": given.get("curate_evaluation_data")}
-    named = [f"{use} {name}" for use, name in names.items() if name]
-    sets: dict = next((row.outcome.links["data"] for row in rows if row.outcome.links.get("data")), {})
-    sized = [f"{name} {count(entry['rows'], 'row')} ({str(entry['digest'])[:DIGEST]})" for name, entry in sets.items()]
-    return "; ".join(filter(None, (", ".join(named), ", ".join(sized))))
 
 
 def summarize(sweep: SweepResult, rows: list[Row], base: Row, k: int | None) -> list[str]:
@@ -244,12 +220,11 @@ def _describe_winner(rows: list[Row], base: Row) -> tuple[str, str]:
 
 
 def _describe_first(rows: list[Row], k: int | None, by: str | None) -> tuple[str, str]:
-    first = answer.find_first_before_rl(rows, k, by)
+    first, label = answer.find_first_before_rl(rows, k, by), answer.label_ranked(k, by)
     if first is None:
-        return f"unknown, no candidate has a single {answer.label_ranked(k, by)}", "unknown"
-    best = next(row for row in rows if row.name == first.name)
-    winner = f"{first.tied}, {answer.label_ranked(k, by)} {show_estimate(*answer.read_ranked(best, k, by)[:2])}, without RL"
-    return winner, _describe_certainty(first, "compared problem by problem")
+        return f"unknown, no candidate has a single {label}", "unknown"
+    shown = next(show_estimate(*answer.read_ranked(row, k, by)[:2]) for row in rows if row.name == first.name)
+    return f"{first.tied}, {label} {shown}, without RL", _describe_certainty(first, "compared problem by problem")
 
 
 def _describe_certainty(first: answer.First, over: str) -> str:

@@ -8,17 +8,11 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from rlready.analysis.comparison import BASE_NAME, Row, Setting, group_settings, keep_known, list_scores, shorten_names
+from rlready.analysis.format import count
 from rlready.analysis.plateau import trace_ranking
 from rlready.analysis.policies import AFFORDED, ALL, BOTH, GATE, LOST, RACE, Family, Price, name_cost, trace
 from rlready.analysis.pool import Pool
-from rlready.analysis.predictor import (
-    Measure,
-    Predictor,
-    label_pass_at,
-    mixes_subsets,
-    pick_main,
-    select_finished,
-)
+from rlready.analysis.predictor import Measure, Predictor, label_pass_at, mixes_subsets, pick_main, select_finished
 from rlready.gate.lead import SCORE, read_figure
 from rlready.stages.report.document import Plot
 from rlready.stages.report.figure import finish, name_points, shorten, show_plain_ticks, start
@@ -129,7 +123,7 @@ def _draw_scores(shown: list[Setting], short: dict[str, str], base: Row) -> str:
     axes.set_ylim(len(shown) - 0.5, -0.5)
     axes.set(xlabel="Pass@1 (T=1)")
     figure.legend(loc="lower center", ncols=3, columnspacing=1.2, handletextpad=0.4)
-    return finish(figure, "scores", f"Pass@1 before and after RL, for {len(shown)} settings")
+    return finish(figure, "scores", f"Pass@1 before and after RL, for {count(len(shown), 'setting')}")
 
 
 def _measure_bar(row: Row, score: float) -> list[list[float]]:
@@ -142,7 +136,9 @@ def _measure_bar(row: Row, score: float) -> list[list[float]]:
 def _plot_prediction(rows: list[Row], predictor: Predictor, label: str, measure: Measure) -> Plot:
     """Returns the plot of post-RL Pass@1 against what was measured before, on the rows that the predictor is judged on."""
     shown, axis = select_finished(rows, predictor), f"{label} (random subsets)" if predictor.restricted else label
-    caption = ["One point per candidate that finished RL, with its 95% interval and the least-squares line."]
+    caption = ["One point per candidate that finished RL, with its 95% interval."]
+    if len(shown) > 1:
+        caption.append("Line: least squares.")
     if len({row.candidate.subset for row in shown}) > 1:
         caption.append("Markers: the subset.")
     if 0 < sum(row.approved for row in shown) < len(shown):
@@ -181,28 +177,26 @@ def _draw_prediction(shown: list[Row], label: str, measure: Measure, short: dict
             axes.plot([x], [y], "o", markersize=13, markerfacecolor="none", color="black", markeredgewidth=1.2)
     name_points(axes, [(x, y, short[row.name]) for row, x, y in points])
     axes.set(xlabel=label, ylabel="Pass@1 after RL")
-    return finish(figure, label, f"Pass@1 after RL against {label}, {len(shown)} points")
+    return finish(figure, label, f"Pass@1 after RL against {label}, {count(len(shown), 'point')}")
 
 
 def _draw_trajectories(rows: list[Row]) -> str:
     """Draws the held-out loss of each candidate during SFT."""
-    shown = [row for row in rows if row.trajectory]
+    figure, axes, shown = _draw_lines(rows, attrgetter("trajectory"))
     if not shown:
         return ""
-    figure, axes, _ = _draw_lines(rows, shown, attrgetter("trajectory"))
     axes.set_xscale("symlog", base=2, linthresh=1)
     axes.set_xlim(left=0)
     show_plain_ticks(axes)
     axes.set(xlabel="SFT epoch", ylabel="held-out loss (nats per token)")
-    return finish(figure, "trajectories", f"Held-out loss against SFT epoch, for {len(shown)} candidates")
+    return finish(figure, "trajectories", f"Held-out loss against SFT epoch, for {count(len(shown), 'candidate')}")
 
 
 def _draw_curves(rows: list[Row], base: Row, k: int | None, least: float | None) -> str:
     """Draws Pass@k of each candidate and of the base model, with the gate's k and threshold."""
-    shown = [row for row in rows if row.curve]
+    figure, axes, shown = _draw_lines(rows, attrgetter("curve"), further=2 + bool(least))
     if not shown:
         return ""
-    figure, axes, _ = _draw_lines(rows, shown, attrgetter("curve"), further=2 + bool(least))
     if base.curve:
         axes.plot(*zip(*base.curve, strict=True), color="black", linestyle="--", linewidth=1.2, label="base model")
     if k:
@@ -213,31 +207,29 @@ def _draw_curves(rows: list[Row], base: Row, k: int | None, least: float | None)
     axes.set_xscale("log", base=2)
     show_plain_ticks(axes)
     axes.set(xlabel="k", ylabel="Pass@k before RL")
-    return finish(figure, "curves", f"Pass@k before RL against k, for {len(shown)} candidates")
+    return finish(figure, "curves", f"Pass@k before RL against k, for {count(len(shown), 'candidate')}")
 
 
 def draw_validation(rows: list[Row]) -> str:
     """Draws Pass@1 in validation against the step of RL, with the reward of training, faintly, beside it."""
-    shown = [row for row in rows if row.validated]
+    figure, axes, shown = _draw_lines(rows, attrgetter("validated"))
     if not shown:
         return ""
-    figure, axes, styles = _draw_lines(rows, shown, attrgetter("validated"))
-    for row in shown:
-        if rewards := keep_known(row.rewards):
-            axes.plot(*zip(*rewards, strict=True), color=styles[row.name]["color"], **FAINT)
+    for row in rows:
+        if row.name in shown and (rewards := keep_known(row.rewards)):
+            axes.plot(*zip(*rewards, strict=True), color=shown[row.name], **FAINT)
     axes.set(xlabel="step of RL", ylabel="Pass@1 in validation")
-    return finish(figure, "validation", f"Pass@1 in validation against the step of RL, for {len(shown)} candidates")
+    return finish(figure, "validation", f"Pass@1 in validation against the step of RL, for {count(len(shown), 'candidate')}")
 
 
-def _draw_lines(
-    rows: list[Row], shown: list[Row], line: Callable[[Row], list], further: int = 0
-) -> tuple["Figure", "Axes", dict[str, LineStyle]]:
-    """Draws a line per candidate shown, with room for `further` rows in the legend; of many, the legend has one per subset."""
-    styles, short = {}, shorten_names(rows)
-    unnamed = Counter(row.candidate.subset for row in shown)
+def _draw_lines(rows: list[Row], line: Callable[[Row], list], further: int = 0) -> tuple["Figure", "Axes", dict[str, str]]:
+    """Draws a line per candidate that has one, with room for `further` rows in the legend; of many, the legend names subsets.
+
+    Returns the colours of those drawn, too.
+    """
+    shown, short = [row for row in rows if line(row)], shorten_names(rows)
+    unnamed, styles = Counter(row.candidate.subset for row in shown), {}
     for index, row in enumerate(rows):
-        if row not in shown:
-            continue
         subset = row.candidate.subset
         style: LineStyle = {"linestyle": ":" if _is_dotted(row) else "-"}
         if len(rows) <= MOST_NAMED:
@@ -245,13 +237,13 @@ def _draw_lines(
             style |= {"label": STAR * row.approved + shorten(short[row.name])}
         else:
             style |= {"color": SUBSET_COLORS.get(subset, GREY), "linewidth": 1, "alpha": 0.7}
-            if number := unnamed.pop(subset, 0):
-                style |= {"label": shorten(f"{subset or FINISHED} ({number} candidates)")}
+            if line(row) and (number := unnamed.pop(subset, 0)):
+                style |= {"label": shorten(f"{subset or FINISHED} ({count(number, 'candidate')})")}
         styles[row.name] = style
-    figure, axes = start(legend_rows=sum("label" in style for style in styles.values()) + further)
+    figure, axes = start(legend_rows=sum("label" in styles[row.name] for row in shown) + further)
     for row in shown:
         axes.plot(*zip(*line(row), strict=True), **styles[row.name])
-    return figure, axes, styles
+    return figure, axes, {row.name: styles[row.name]["color"] for row in shown}
 
 
 def draw_policies(pool: Pool, prices: list[Price], families: list[Family]) -> str:
