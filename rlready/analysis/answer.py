@@ -8,10 +8,10 @@ from operator import attrgetter, itemgetter
 from typing import NamedTuple
 
 from rlready.analysis.comparison import Row, Setting, compare, group_settings, list_scores
-from rlready.analysis.format import name_some, show, show_percent, show_result, show_score, show_verdict
+from rlready.analysis.format import name_some, show, show_estimate, show_percent, show_result, show_score, show_verdict
 from rlready.analysis.noise import ScoreNoise, compare_settings
 from rlready.gate.decide import RANKED
-from rlready.gate.lead import GREEDY, Figure, Lead, read_figure
+from rlready.gate.lead import GREEDY, Lead, read_figure
 from rlready.records.verdicts import Standing
 from rlready.stats.ties import reaches
 
@@ -113,9 +113,9 @@ def label_ranked(k: int | None, by: str | None) -> str:
     return RANKED[by or "pass_at_k"].format(k=k or "k")
 
 
-def read_ranked(row: Row, k: int | None, by: str | None) -> Figure:
-    """Returns what a candidate with a place is ranked by."""
-    return read_figure(row.outcome, by or "pass_at_k", k) or Figure(float("nan"))
+def show_ranked(row: Row, k: int | None, by: str | None) -> str:
+    """Returns what a candidate with a place is ranked by, with its interval."""
+    return show_estimate(*(read_figure(row.outcome, by or "pass_at_k", k) or (None, None))[:2])
 
 
 def find_first_before_rl(rows: list[Row], k: int | None, by: str | None) -> First | None:

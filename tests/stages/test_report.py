@@ -536,6 +536,14 @@ def test_coverage_kept_stands_beside_what_the_base_model_keeps_of_itself(report)
     assert shown.quality["Coverage kept"][0] == "1"
 
 
+def test_a_checkpoint_of_a_longer_training_is_marked_and_explained(report):
+    end = make_outcome(*RUNS[1])
+    midway = dataclasses.replace(end, candidate=dataclasses.replace(end.candidate, kept_epochs=[4, 8], candidate_id="middle"))
+    page = report([end, midway])
+    assert "4 of 8" in page.tables["Candidates"]["middle"] and "taken before the learning rate had decayed" in page.markdown
+    assert "decayed" not in report([end]).markdown.split("## Cost")[0]
+
+
 def test_guessing_is_shown_where_it_scores(report):
     guessed = [change(make_outcome(*run), "benchmark", chance=0.25) for run in RUNS[:2]]
     assert "Guessing scores 0.250." in report(guessed).markdown
@@ -725,7 +733,7 @@ def test_the_page_begins_with_the_answer_and_the_two_plots_that_show_it(report):
 def test_the_best_of_zeros_is_not_crowned_and_zeros_have_an_interval(report):
     page = report(make_zeros(), BASE)
     lead = page.lead
-    assert "All 3 candidates that finished RL solved nothing" in lead and "as high as 0.178" in lead
+    assert "No candidate that finished RL solved a problem of the benchmark" in lead and "as high as 0.178" in lead
     assert "curate_benchmark_problems, benchmark_samples" in lead
     assert "ended best" not in page.markdown and "the highest" not in page.markdown
     assert page.tables["Candidates"]["random-1"][1] == "0.000 [0.000, 0.178]"

@@ -98,12 +98,8 @@ PATTERNS = {  # a sentence, and what must be true of its groups
     r"(\w+) (has the highest Pass@k and )?is (rejected|undecided): [^.]*\.":
         lambda f, name, highest, decision: f.named[name].verdict.decision == decision and bool(highest) == (len(f.judged) > 1)
         and f.named[name].pass_at_k == max(row.pass_at_k for row in f.judged),
-    r"The only candidate that finished RL solved nothing on the benchmark \(Pass@1 0\.000[^)]*\)\. To measure a Pass@1 this"
-    r" low, use [^.]*\.": lambda f: [row.score for row in f.finished] == [0.0],
-    r"(Both|All \d+) candidates that finished RL solved nothing on the benchmark \(Pass@1 0\.000[^)]*\), so none is best\."
-    r" To tell them"
-    r" apart, use [^.]*\.": lambda f, who: who in ("Both" if len(f.finished) == 2 else "", f"All {len(f.finished)}")
-        and not any(row.score for row in f.finished),
+    r"No candidate that finished RL solved a problem of the benchmark \(Pass@1 0\.000[^)]*\), so none is best\. To measure a"
+    r" Pass@1 this low, use [^.]*\.": lambda f: f.finished and not any(row.score for row in f.finished),
     r"The scores say little: .{1,5} of the samples were truncated by the length limit; raise [^.]*\.":
         lambda f: any(cut >= 0.9 for cut, _ in map(share_lost, f.rows)),
     r"The scores say little: .{1,5} of the samples were truncated by the length limit or have no final answer; raise [^.]*\.":

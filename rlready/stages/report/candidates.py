@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterator
 from operator import attrgetter
 
-from rlready.analysis.answer import label_ranked, read_ranked, sort_by_place
+from rlready.analysis.answer import label_ranked, show_ranked, sort_by_place
 from rlready.analysis.comparison import BASE_NAME, Row, Setting, Shares, name_rows, shorten_names
 from rlready.analysis.effect import describe_lost, list_changes
 from rlready.analysis.format import (
@@ -27,7 +27,6 @@ from rlready.analysis.format import (
 from rlready.analysis.predictor import label_pass_at
 from rlready.escape import shorten, show_controls
 from rlready.gate.lead import GREEDY, bound_greedy, read_figure, read_interval
-from rlready.records.outcome import Excerpt
 from rlready.stages.report.document import Passage, Section, lay_out
 from rlready.stats.intervals import estimate_interval
 from rlready.stats.pass_at_k import estimate_own_coverage
@@ -92,6 +91,9 @@ def describe_candidates(rows: list[Row], base: Row, k: int | None, most_rows: in
     for name, row in name_rows(rows, base, BASE_NAME):
         own, share, problems = row.candidate, row.predictors.greedy_pass_at_1, row.predictors.problems
         epochs = f"{own.epochs} of {own.training.epochs}" if own.is_midway else str(own.epochs)
+        forecast = row.verdict.forecast
+        if row.outcome.race and row.outcome.race.forecast.made:
+            forecast = row.outcome.race.forecast
         cells = {
             "Candidate": short.get(name, name),
             "Verdict": show_verdict(row),
@@ -102,7 +104,7 @@ def describe_candidates(rows: list[Row], base: Row, k: int | None, most_rows: in
             label_pass_at(k): show_pass_at_k(row) + (" (sequential)" if row.sequential else ""),
             "Coverage kept": _show_coverage_kept(row, k),
             "Generalization loss": show_estimate(row.loss, read_interval(row.predictors.loss_interval)),
-            "Forecast": _show_forecast(row),
+            "Forecast": show_forecast(forecast) if forecast.made else MISSING,
             "Epochs": MISSING if row is base or own.is_finished else epochs,
             "Subset": MISSING if row is base else own.subset or MISSING,
             "Reason": _show_reason(row),
@@ -110,6 +112,8 @@ def describe_candidates(rows: list[Row], base: Row, k: int | None, most_rows: in
         lines.append(cells)
     table = lay_out(lines)
     notes = [*_list_marks(rows, base, table[0] if table else []), *_list_checkpoints(rows)]
+    if any(row.candidate.is_midway for row in rows):
+        notes.append(MIDWAY)
     if any(name != shown for name, shown in short.items()):
         notes.insert(0, "Names omit the seed or learning rate that all candidates share.")
     return Section("Candidates", [], table, notes, summed=base.measured, folded=len(rows) > most_rows)
@@ -153,12 +157,6 @@ def _show_coverage_kept(row: Row, k: int | None) -> str:
         return MISSING
     own = estimate_own_coverage(row.predictors.correct, row.predictors.samples, k, row.predictors.groups)
     return show_estimate(own[0], own[1:]) if own else MISSING
-
-
-def _show_forecast(row: Row) -> str:
-    race = row.outcome.race
-    made = race.forecast if race and race.forecast.made else row.verdict.forecast
-    return show_forecast(made) if made.made else MISSING
 
 
 def _show_reason(row: Row) -> str:
@@ -231,7 +229,7 @@ def describe_ranking(rows: list[Row], k: int | None, by: str | None) -> list[Sec
         return []
     table = [["Rank", "Candidate", label_ranked(k, by), "Ahead of the next by"]]
     for row, standing in ordered:
-        table.append([str(standing.place), row.name, show_estimate(*read_ranked(row, k, by)[:2]), show_lead(row)])
+        table.append([str(standing.place), row.name, show_ranked(row, k, by), show_lead(row)])
     more = "use more problems (curate_predictor_problems) or samples (predictors_samples)."
     if all(row.candidate.log for row in rows):
         more = "use logs of more problems or samples."
@@ -283,15 +281,12 @@ def describe_excerpts(rows: list[Row], base: Row, most_rows: int) -> list[Sectio
     for title, one in kept:
         counted = ", ".join(f"{number} {label_kind(kind)}" for kind, number in one.counts.items() if number)
         lost = f"; {count(one.without_text, 'sample')} without text (samples_text_mb)" if one.without_text else ""
-        lines = [line for excerpt in one.excerpts for line in _describe_excerpt(excerpt, longest)]
+        lines = []
+        for found in one.excerpts:
+            texts = found.prompt, found.completion, found.gold, found.answer or ""
+            prompt, completion, reference, answer = (shorten(show_controls(text), longest) for text in texts)
+            said = "none" if found.answer is None else answer
+            about = f"{label_kind(found.kind)}, {count(found.tokens or 0, 'token')}; answer: {said}; reference: {reference}"
+            lines += [("prompt", prompt), (about, completion)]
         passages.append(Passage(f"{title}: {counted}{lost}", lines))
     return [Section("What the models wrote", [EXCERPTS_TEXT], passages=passages, folded=len(rows) > most_rows)]
-
-
-def _describe_excerpt(one: Excerpt, longest: int) -> list[tuple[str, str]]:
-    """Returns (label, text) of an excerpt's prompt and completion."""
-    texts = (shorten(show_controls(text), longest) for text in (one.prompt, one.completion, one.gold, one.answer or ""))
-    prompt, completion, reference, answer = texts
-    found = "none" if one.answer is None else answer
-    about = f"{label_kind(one.kind)}, {count(one.tokens or 0, 'token')}; answer: {found}; reference: {reference}"
-    return [("prompt", prompt), (about, completion)]

@@ -13,19 +13,18 @@ from rlready.analysis.saving import NO_RESULT, name_judges
 from rlready.records.outcome import CANDIDATE_STAGES, STAGE_NAMES
 from rlready.stages.report.document import Plot, Section
 from rlready.stages.report.plots import draw_policies
+from rlready.stats.intervals import MIN_POINTS
 
 POLICIES = "Cost and regret of other policies"
 NO_RACE = "Races have no cost here: no step before the end of RL has a validation of all candidates (rl_eval_steps)."
 POLICY_NOTES = [
-    "Cost: RL and benchmark of the settings chosen, plus the predictors if the policy needs them, plus for a race or halving"
-    " RL of the others until they are dropped and all validations until the last choice, as a share of RL and benchmark for"
-    f" all. SFT is not counted. {MISSING}: not all costs were recorded.",
-    "Regret: how far the best setting chosen ended below the best of all, in Pass@1 (mean over seeds). Ties are broken at"
-    " random, in expectation. In brackets: 95% intervals over settings; there is none with fewer than 8 settings, or if"
-    " hardly any resampling of them has a regret.",
-    "All policies are judged on the same results of RL, so its noise is in every regret.",
-    "Each setting counts once, as the mean of its seeds, and the gate takes it if it approved at least half of them. The net"
-    " saving of the gate counts every candidate instead, with all that its RL took, validations included.",
+    "Cost, as a share of RL and benchmark for all: RL and benchmark of the settings chosen, the predictors if the policy needs"
+    " them, and for races RL of the others until they are dropped and all validations until the last choice. SFT is not"
+    f" counted. {MISSING}: not all costs were recorded.",
+    "Regret: how far the best setting chosen ended below the best of all, in Pass@1 (mean over seeds), with ties broken at"
+    f" random. In brackets: 95% intervals over settings, if there are at least {MIN_POINTS} and resampling them shows a regret."
+    f" The noise of RL is in every regret. {MISSING}: the policy chose none.",
+    "The gate chooses a setting if it approved at least half of its seeds. Its net saving counts single candidates instead.",
 ]
 
 

@@ -11,7 +11,6 @@ from rlready.analysis.format import (
     explain_end,
     name_some,
     show,
-    show_estimate,
     show_mean,
     show_result,
     show_shares,
@@ -106,7 +105,7 @@ def _describe_order(rows: list[Row], k: int | None, by: str | None) -> list[str]
         only = ", only its interval (sequential sampling)" if any(row.sequential for row in rows) else ""
         return [f"The candidates cannot be ranked: {label} was not measured{only}."]
     (best, _), *others = answer.sort_by_place(rows)
-    figure = show_estimate(*answer.read_ranked(best, k, by)[:2])
+    figure = answer.show_ranked(best, k, by)
     if (greedy := best.predictors.greedy_pass_at_1) is not None:
         figure += f" (greedy Pass@1 {greedy:.3f})"
     comes = f"comes first by {label}, with {figure}"
@@ -143,16 +142,14 @@ def _explain_no_result(rows: list[Row]) -> list[str]:
 
 
 def _describe_zeros(rows: list[Row]) -> str:
-    finished = [row for row, _ in list_scores(rows)]
+    finished = [row.benchmark for row, _ in list_scores(rows)]
     # What was not judged may be right.
-    tops = [interval[1] + (r.benchmark.unknown or 0.0) for r in finished if (interval := read_interval(r.benchmark.interval))]
-    whose = "its" if len(finished) == 1 else "their"
-    room = f"; {whose} true Pass@1 may still be as high as {show(min(1.0, max(tops)))}" if len(tops) == len(finished) else ""
-    who = count_of(len(finished), len(finished), "candidate").capitalize()
-    none = ", so none is best. To tell them apart," if len(finished) > 1 else ". To measure a Pass@1 this low,"
+    tops = [interval[1] + (found.unknown or 0.0) for found in finished if (interval := read_interval(found.interval))]
+    room = f"; the true Pass@1 may still be as high as {show(min(1.0, max(tops)))}" if len(tops) == len(finished) else ""
     return (
-        f"{who} that finished RL solved nothing on the benchmark (Pass@1 0.000{room}){none} use more problems or samples"
-        " (curate_benchmark_problems, benchmark_samples) or easier problems (curate_evaluation_data)."
+        f"No candidate that finished RL solved a problem of the benchmark (Pass@1 0.000{room}), so none is best. To measure a"
+        " Pass@1 this low, use more problems or samples (curate_benchmark_problems, benchmark_samples) or easier problems"
+        " (curate_evaluation_data)."
     )
 
 
@@ -223,7 +220,7 @@ def _describe_first(rows: list[Row], k: int | None, by: str | None) -> tuple[str
     first, label = answer.find_first_before_rl(rows, k, by), answer.label_ranked(k, by)
     if first is None:
         return f"unknown, no candidate has a single {label}", "unknown"
-    shown = next(show_estimate(*answer.read_ranked(row, k, by)[:2]) for row in rows if row.name == first.name)
+    shown = next(answer.show_ranked(row, k, by) for row in rows if row.name == first.name)
     return f"{first.tied}, {label} {shown}, without RL", _describe_certainty(first, "compared problem by problem")
 
 

@@ -96,7 +96,6 @@ def _list_settings(rows: list[Row]) -> list[Setting]:
 
 
 def _draw_scores(shown: list[Setting], short: dict[str, str], base: Row) -> str:
-    """Draws one line per setting: its Pass@1 before RL, and after RL with its spread."""
     if not shown:
         return ""
     figure, axes = start(legend_rows=2, lines=len(shown))
@@ -181,7 +180,6 @@ def _draw_prediction(shown: list[Row], label: str, measure: Measure, short: dict
 
 
 def _draw_trajectories(rows: list[Row]) -> str:
-    """Draws the held-out loss of each candidate during SFT."""
     figure, axes, shown = _draw_lines(rows, attrgetter("trajectory"))
     if not shown:
         return ""
@@ -193,7 +191,6 @@ def _draw_trajectories(rows: list[Row]) -> str:
 
 
 def _draw_curves(rows: list[Row], base: Row, k: int | None, least: float | None) -> str:
-    """Draws Pass@k of each candidate and of the base model, with the gate's k and threshold."""
     figure, axes, shown = _draw_lines(rows, attrgetter("curve"), further=2 + bool(least))
     if not shown:
         return ""

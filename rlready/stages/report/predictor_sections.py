@@ -16,20 +16,18 @@ from rlready.stats.plateau import MUCH
 
 TOO_FEW, ALL_EQUAL, NO_CHOICE = "not enough points", "undefined: all equal", "nothing to choose from"
 MOST_PAIRS, MOST_REASONS = 10, 3  # of reversals in the table, and why there is no forecast
-DIFFERENCE_NOTES = [
-    "Over the candidates that have both, with a paired 95% bootstrap interval. An interval that contains 0 shows no difference."
-]
-CHOICE_NOTES = [
-    "Each predictor chooses among the settings that finished RL and have it; predictor and score are means over seeds. Ties are"
-    " broken at random, in expectation.",
-    "Regret is the best possible score minus the chosen one, with its 95% interval from the noise between seeds (over the"
-    " benchmark's problems if no seed was repeated). The best of several noisy results looks better than it is, so regrets are"
-    " overestimated.",
-]
-REVERSAL_NOTES = [
-    "Both differences exceed what the noise between seeds would give in any pair in 5 of 100 studies (Student's test,"
-    " Bonferroni's correction for all pairs)."
-]
+DIFFERENCE_NOTE = (
+    "Over the candidates that have both; in brackets: the paired 95% bootstrap interval. With 0 in it, neither is better."
+)
+CHOICE_NOTE = (
+    "Each predictor chooses among the settings that finished RL and have it; predictor and score are means over seeds, and ties"
+    " are broken at random. Regret: the best possible score minus the chosen one, with its 95% interval from the noise between"
+    " seeds (over the benchmark's problems if no seed was repeated). The best of several noisy results looks better than it"
+    " is, so regrets are overestimated."
+)
+REVERSAL_NOTE = (
+    "Both differences exceed what noise between seeds would give in any pair in 5 of 100 studies (Student's test, Bonferroni)."
+)
 PLATEAU_NOTES = [
     "Gain: from the first rewards to the end of a line through those of the last quarter of training. In the last quarter: the"
     f" gain of that line, with its 95% interval. Rising: more than {100 * MUCH:.0f}% of the total gain, throughout the interval"
@@ -46,9 +44,9 @@ def describe_quality(rows: list[Row], k: int | None, noise: ScoreNoise) -> Secti
     table = [["Predictor", "Points", "Spearman", "R²", "R² over splits", "Regret"]]
     for predictor in list_predictors(rows, k):
         judged, choice = judge_predictor(rows, predictor), choose(rows, predictor, noise)
-        points = (
-            f"{judged.points} in {count(judged.settings, 'setting')}" if judged.settings < judged.points else f"{judged.points}"
-        )
+        points = str(judged.points)
+        if judged.settings < judged.points:
+            points += f" in {count(judged.settings, 'setting')}"
         correlation = _show(judged.spearman, judged.spearman_interval, judged.points, 3)
         fit = _show(judged.r_squared, judged.r_squared_interval, judged.settings, len(predictor.parts) + 2)
         splits = "not enough settings" if judged.splits is None else "{:.2f} ± {:.2f}".format(*judged.splits)
@@ -67,8 +65,8 @@ def _list_caveats(rows: list[Row], k: int | None) -> Iterator[str]:
     finished = [row for row in rows if row.score is not None]
     points, settings = len(finished), len({row.setting for row in finished})
     if settings < MIN_POINTS:
-        counted = f"{points}" if points == settings else f"{points} in {count(settings, 'setting')}"
-        yield f"Few points ({counted} with an RL result, fewer than {MIN_POINTS}): the correlations are weak evidence."
+        few = f"Few points (with an RL result: {count(points, 'candidate')} of {count(settings, 'setting')}"
+        yield f"{few}; fewer than {MIN_POINTS} settings are weak evidence)."
     if any(row.dropped for row in rows):
         yield "Candidates that the race dropped have no post-RL score, so the correlations leave them out."
     if any(row.verdict.mode == "enforce" and row.score is None and not row.lost and not row.dropped for row in rows):
@@ -107,7 +105,7 @@ def describe_differences(rows: list[Row], k: int | None) -> Section:
             bounds = "{:+.2f}, {:+.2f}".format(*interval) if interval else MISSING
             figures = [f"{mine:.2f}", f"{theirs:.2f}", f"{mine - theirs:+.2f} [{bounds}]"]
         table.append([predictor.label, str(points), *figures])
-    return Section("Better than SFT Pass@1?", table=table, notes=DIFFERENCE_NOTES)
+    return Section("Better than SFT Pass@1?", table=table, notes=[DIFFERENCE_NOTE])
 
 
 def describe_choices(rows: list[Row], k: int | None, noise: ScoreNoise) -> Section:
@@ -119,7 +117,7 @@ def describe_choices(rows: list[Row], k: int | None, noise: ScoreNoise) -> Secti
             scores = [show(value) for value in (choice.score, choice.best, choice.random, choice.by_pass_at_1)]
             cells = [str(choice.settings), name_some(choice.chosen), *scores, show_regret(choice.regret, choice.lead)]
         table.append([predictor.label, *cells])
-    return Section("Regret of choosing by a predictor", describe_noise(rows, noise), table, CHOICE_NOTES)
+    return Section("Regret of choosing by a predictor", describe_noise(rows, noise), table, [CHOICE_NOTE])
 
 
 def describe_reversals(rows: list[Row]) -> Section:
@@ -137,7 +135,7 @@ def describe_reversals(rows: list[Row]) -> Section:
     table = [["Ahead after SFT", "Ahead after RL", "Lead in SFT Pass@1", "Behind after RL"]]
     table += [[pair.ahead, pair.behind, f"{pair.lead:.3f}", f"{pair.loss:.3f}"] for pair in found.pairs[:MOST_PAIRS]]
     more = f" The table shows the {MOST_PAIRS} largest." if len(found.pairs) > MOST_PAIRS else ""
-    return Section(title, [said + more, *apart], table, REVERSAL_NOTES)
+    return Section(title, [said + more, *apart], table, [REVERSAL_NOTE])
 
 
 def describe_forecasts(rows: list[Row]) -> Section:
