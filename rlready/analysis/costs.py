@@ -110,7 +110,7 @@ def balance(rows: list[Row], base: Row) -> Balance | str:
     finished = [row for row in rows if row.outcome.rl and row.outcome.benchmark]
     finished += [row for row in rows if (cost := measure_elsewhere(row)) and cost[0] in kinds]
     if not finished:
-        return EXTERNAL if any(row.elsewhere for row in rows) else "no candidate has finished RL, so the cost of RL is unknown"
+        return EXTERNAL if any(row.elsewhere for row in rows) else "no candidate has finished RL"
     after = [measure_rl(row) for row in finished]
     dropped = [row for row in rows if row.dropped]
     probes = [measure_cost(row.outcome.rl) for row in dropped if row.sent]

@@ -65,7 +65,7 @@ def weigh_gate(rows: list[Row], base: Row) -> Saving | None:
     if len(refused) == len(judged):
         ran = sum(row.score is not None for row in refused)
         told = f"{could}, which {'would leave' if ran else 'leaves'} no result."
-        also = f"RL ran for {count_them(ran, len(judged))} anyway." if ran else _describe_gate_audit(rows)
+        also = f"RL ran for {count_of(ran, len(judged), 'candidate')} anyway." if ran else _describe_gate_audit(rows)
         return Saving(None, None, None, f"{told} {also}", "none, because no candidate was approved")
     share, net, saved = _measure_net(costs, judged, ("the gate", "it") if seen else name_judges(rows), "" if seen else "about ")
     if not refused and not outrun:

@@ -150,13 +150,13 @@ def test_no_verdict_no_sentence_and_a_gate_that_approves_none_has_no_result():
     rejected = [make_row(number, *values[:-1], False) for number, values in enumerate(SWEEP)]
     found = weigh_gate(rejected, BASE)
     assert found.regret is found.avoided is None and "approved none of 4 candidates" in found.said
-    assert found.said.endswith("which would leave no result. RL ran for all of them anyway.")
+    assert found.said.endswith("which would leave no result. RL ran for all 4 candidates anyway.")
     refused = weigh_gate([enforce(row) for row in rejected], BASE)
     assert refused.list_figures() == {} and "approved none of 4 candidates, which leaves no result" in refused.said
     first = enforce(rejected[0], rl=rejected[0].outcome.rl, benchmark=rejected[0].outcome.benchmark)
     drawn = weigh_gate([first, *rejected[1:3], enforce(rejected[3])], BASE)
-    assert drawn.list_figures() == {} and drawn.said.endswith("RL ran for 3 of them anyway.")
-    said = "The gate approved no candidate, which would leave no result. RL ran for it anyway."
+    assert drawn.list_figures() == {} and drawn.said.endswith("RL ran for 3 of 4 candidates anyway.")
+    said = "The gate approved no candidate, which would leave no result. RL ran for the only candidate anyway."
     assert weigh_gate(rejected[:1], BASE).said == said
     all_approved = weigh_gate([make_row(number, *values[:-1], True) for number, values in enumerate(SWEEP)], BASE)
     assert (

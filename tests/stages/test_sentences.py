@@ -195,8 +195,8 @@ PATTERNS = {  # a sentence, and what must be true of its groups
         lambda f, part, early, leaves: not f.told and read_part(part) == [0, len(f.judged)]
         and int(early or 0) == sum(r.failed_early for r in f.rows)
         and (leaves == "leaves") == all(r.score is None for r in f.judged),
-    rf"RL ran for {THEM} anyway\.":
-        lambda f, them: read_them(them, len(f.judged)) == sum(r.score is not None for r in f.untold) > 0,
+    rf"RL ran for {PART} anyway\.":
+        lambda f, part: read_part(part) == [sum(r.score is not None for r in f.untold), len(f.judged)],
     r"Whether a candidate without RL would have (ended best|gained from RL) is unknown without an audit [^.]*\.":
         lambda f, ended: any(r.score is None for r in f.judged) and not any(r.dropped for r in f.unsent)
         and (ended == "ended best") == bool(f.finished),

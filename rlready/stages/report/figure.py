@@ -83,8 +83,7 @@ def finish(figure: "Figure", name: str, alternative: str) -> str:
 
 def draw_alone(drawing: str) -> str:
     """Returns an SVG of the page as a file of its own, which needs its namespaces."""
-    names = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
-    return drawing.replace("<svg ", f"<svg {names} ", 1)
+    return drawing.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" ', 1)
 
 
 def shorten(label: str, most: int = LABEL_LENGTH) -> str:

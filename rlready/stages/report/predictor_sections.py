@@ -17,7 +17,7 @@ from rlready.stats.plateau import MUCH
 TOO_FEW, ALL_EQUAL, NO_CHOICE = "not enough points", "undefined: all equal", "nothing to choose from"
 MOST_PAIRS, MOST_REASONS = 10, 3  # of reversals in the table, and why there is no forecast
 DIFFERENCE_NOTE = (
-    "Over the candidates that have both; in brackets: the paired 95% bootstrap interval. With 0 in it, neither is better."
+    "Over the candidates that have both; in brackets: the paired 95% bootstrap interval. With 0 in it, no difference is shown."
 )
 CHOICE_NOTE = (
     "Each predictor chooses among the settings that finished RL and have it; predictor and score are means over seeds, and ties"

@@ -88,21 +88,22 @@ def _compose(sweep: SweepResult) -> Document:
     plots = draw_plots(rows, base, k, sweep.parameters.get("gate_min_pass_at_k"), trains)
     leading = [plot for plot in plots if plot.drawing][:LEADING_PLOTS]
     others = [plot for plot in plots if plot not in leading]
-    everyone, statistics = candidates.describe_candidates(rows, base, k, MOST_ROWS), []
-    after = [*candidates.describe_samples(rows, base, k, MOST_ROWS), *candidates.describe_excerpts(rows, base, MOST_ROWS)]
-    if trains or not all(row.candidate.log for row in rows):  # logs cost nothing here
-        after.insert(0, gate_sections.describe_costs(rows, base, trains))
-    sections = [*candidates.describe_ranking(rows, k, by), everyone, *after]
+    last = [Section("More plots", plots=others)] if others else []
+    here = trains or not all(row.candidate.log for row in rows)  # logs cost nothing here
+    sections = [
+        *([candidates.describe_settings(settings, k)] if trains and len(settings) < len(rows) else []),
+        *([] if trains else candidates.describe_ranking(rows, k, by)),
+        candidates.describe_candidates(rows, base, k, MOST_ROWS),
+        *candidates.describe_benchmarks(rows, base),
+        *candidates.describe_effect(rows, k),
+        *([gate_sections.describe_audit(rows)] if trains else []),
+        *([gate_sections.describe_costs(rows, base, trains)] if here else []),
+        *candidates.describe_samples(rows, base, k, MOST_ROWS),
+        *candidates.describe_excerpts(rows, base, MOST_ROWS),
+        *([predictor_sections.describe_plateau(rows, k)] if trains else []),
+    ]
+    statistics = []
     if trains:
-        sections = [
-            *([candidates.describe_settings(settings, k)] if len(settings) < len(rows) else []),
-            everyone,
-            *candidates.describe_benchmarks(rows, base),
-            *candidates.describe_effect(rows, k),
-            gate_sections.describe_audit(rows),
-            *after,
-            predictor_sections.describe_plateau(rows, k),
-        ]
         statistics = [
             gate_sections.describe_policies(rows, base, k),
             predictor_sections.describe_quality(rows, k, noise),
@@ -125,7 +126,7 @@ def _compose(sweep: SweepResult) -> Document:
         failures=list_failures(sweep),
         plots=leading,
         texts=texts,
-        sections=[*sections, *([] if few else statistics), *([Section("More plots", plots=others)] if others else [])],
+        sections=[*sections, *([] if few else statistics), *last],
         minor=statistics if few else [],
         minor_title=f"Predictor quality and other policies ({evidence})",
     )
