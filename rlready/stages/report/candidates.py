@@ -55,13 +55,11 @@ EXCERPTS_TEXT = (
     " no answer (none in the form the prompt asks for) or wrong. To see all of them: rlready samples RUN"
     " --candidate NAME."
 )
-SAMPLES_NOTES = {  # of the columns, which are left out if nothing is known
+SAMPLES_NOTES = {  # of the columns that need one; the candidates' table explains truncated samples and those without an answer
     "Loss by length": "held-out loss by quarter of completion length, shortest first.",
     "Entropy": "nats per token.",
     "Answer diversity": "different answers over samples.",
     "Zero-variance share": "groups of rl_num_generations completions with the same reward, from which GRPO learns nothing.",
-    "Truncated": "samples that reached the length limit.",
-    "No answer": "samples without a final answer in the form the prompt asks for.",
     "Not judged": "samples that the verifier could not judge.",
     "Verifier disagreement": "of the answers that it or math-verify accepts, the share that it rejects.",
     "False positives": "samples accepted when compared with another problem's answer, with the 95% interval of the rate. Pass@k"
@@ -262,8 +260,8 @@ def describe_samples(rows: list[Row], base: Row, k: int | None, most_rows: int) 
     table = lay_out(lines)
     if not table or table[0] == ["Candidate"]:
         return []
-    notes = " ".join(f"{name}: {text}" for name, text in SAMPLES_NOTES.items() if name in table[0])
-    return [Section("Sample statistics", [], table, [notes], summed=base.measured, folded=len(rows) > most_rows)]
+    notes = [f"{name}: {text}" for name, text in SAMPLES_NOTES.items() if name in table[0]]
+    return [Section("Sample statistics", [], table, notes, summed=base.measured, folded=len(rows) > most_rows)]
 
 
 def describe_excerpts(rows: list[Row], base: Row, most_rows: int) -> list[Section]:

@@ -32,7 +32,6 @@ MARKERS = "osD^vPX*"
 SUBSET_MARKERS = {"random": "o", "shortest": "^", "longest": "v", "mixed": "D"}
 SUBSET_COLORS = {"random": BLUE, "shortest": VERMILION, "longest": GREEN, "mixed": PURPLE}
 STAR = "★ "  # before the names of what the gate approved
-FINISHED = "finished checkpoint"  # what candidates without a subset are called
 MOST_SETTINGS = 24  # one line each in the plot of scores
 MOST_NAMED = 10  # more candidates are coloured by subset and not named one by one
 CHOICE = "approved by the gate"
@@ -235,7 +234,7 @@ def _draw_lines(rows: list[Row], line: Callable[[Row], list], further: int = 0) 
         else:
             style |= {"color": SUBSET_COLORS.get(subset, GREY), "linewidth": 1, "alpha": 0.7}
             if line(row) and (number := unnamed.pop(subset, 0)):
-                style |= {"label": shorten(f"{subset or FINISHED} ({count(number, 'candidate')})")}
+                style |= {"label": shorten(f"{subset or 'finished checkpoint'} ({count(number, 'candidate')})")}
         styles[row.name] = style
     figure, axes = start(legend_rows=sum("label" in styles[row.name] for row in shown) + further)
     for row in shown:
