@@ -133,7 +133,7 @@ def describe_benchmarks(rows: list[Row], base: Row) -> list[Section]:
     """Returns the section with the result on each benchmark, if there are several."""
     lines = [
         {"Candidate": label, "Mean": show_score(row)}
-        | {name: _show_benchmark(*entry) for name, *entry in row.benchmark.benchmarks}
+        | {entry[0]: _show_benchmark(*entry[1:]) for entry in row.benchmark.benchmarks}
         for label, row in name_rows(rows, base, BASE_NAME)
         if row.benchmark.benchmarks
     ]
