@@ -3,6 +3,7 @@
 import argparse
 import dataclasses
 import itertools
+import re
 import shlex
 import sys
 from collections.abc import Collection, Iterable, Mapping
@@ -112,12 +113,20 @@ def choose_parameters(arguments: Arguments) -> dict[str, Any]:
 
 
 def _names_log(text: str) -> bool:
-    return is_log(text.rpartition("=")[2])
+    return is_log(split_name(text)[1])
+
+
+def split_name(text: str) -> tuple[str, str]:
+    """Returns (name, place) of [NAME=]PLACE, where the place, such as lr=0.1/a.jsonl, may contain the sign too."""
+    parts = text.split("=")
+    pairs = [("=".join(parts[:n]), "=".join(parts[n:])) for n in range(len(parts))]
+    known = (pair for pair in pairs if re.match(r"\w+://", pair[1]) or Path(pair[1]).expanduser().exists())
+    return next(known, pairs[-1])
 
 
 def _read_checkpoint(text: str, trained: bool) -> dict[str, Any]:
-    name, equals, place = text.rpartition("=")
-    item: dict[str, Any] = {"model": place, "trained_on_sft_data": trained} | ({"name": name} if equals else {})
+    name, place = split_name(text)
+    item: dict[str, Any] = {"model": place, "trained_on_sft_data": trained} | ({"name": name} if name else {})
     if "@" in place and "://" not in place and not Path(place).exists():
         item["model"], _, item["revision"] = place.partition("@")
     if not item["model"]:
@@ -172,7 +181,7 @@ def read_logs(texts: Iterable[str], arguments: Arguments) -> dict[str, MeasuredL
 
 
 def _read_log(text: str, arguments: Arguments) -> list[tuple[str, MeasuredLog]]:
-    name, _, place = text.rpartition("=")
+    name, place = split_name(text)
     logs = load_candidates(place, arguments.score, arguments.format, arguments.judge, arguments.allow_repeats)
     if name and len(logs) > 1:
         raise InputError(f"{text}: the log names its candidates itself ({', '.join(logs)}); leave out {name}=")

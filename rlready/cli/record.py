@@ -1,22 +1,22 @@
 """rlready record."""
 
-import csv
 import dataclasses
 import math
 import os
 from collections.abc import Collection
 from pathlib import Path
 
-from rlready.analysis.comparison import read_rows
+from rlready.analysis.comparison import read_rows as compare_rows
 from rlready.analysis.format import show_pass_at_1
 from rlready.analysis.saving import weigh_gate
 from rlready.analysis.sweep_result import SweepResult, read_sweep, record_elsewhere, write_sweep
 from rlready.cli.common import PAST_RUN, REPEATED, Arguments, Command, locate_run, print_result
-from rlready.cli.rank import add_arguments, print_logs, read_logs
+from rlready.cli.rank import add_arguments, print_logs, read_logs, split_name
 from rlready.cli.result import print_outcomes, print_places
 from rlready.errors import InputError, suggest
 from rlready.gate.lead import SCORE, measure_gain, measure_lead
 from rlready.measured.curve import read_curve
+from rlready.measured.records import read_rows
 from rlready.measured.sweep import measure_results
 from rlready.records.outcome import ElsewhereRecord, Outcome
 from rlready.records.serialization import write_atomically
@@ -73,7 +73,7 @@ def execute(arguments: Arguments) -> None:
     for outcome in sweep.outcomes:
         if outcome.candidate.candidate_id in results:
             log_outcome(outcome, folder.name)
-    saving = weigh_gate(*read_rows(sweep)[:2])
+    saving = weigh_gate(*compare_rows(sweep)[:2])
     known = (saving.list_figures(), saving.list_tags()) if saving else ()
     tracked = finish_run(folder.name, {}, {name: folder / name for name in FILES.values()}, "", *known)
     if not tracked:
@@ -89,7 +89,7 @@ def _collect_results(arguments: Arguments, past: SweepResult) -> dict[str, Elsew
     logs = read_logs(arguments.log, arguments)
     curves = {}
     for text in arguments.curve:
-        name, _, path = text.rpartition("=")
+        name, path = split_name(text)
         key, curves[name] = read_curve(Path(path).expanduser())
         print_result(name, f"curve of {key}")
     faults = [explain_unknown(name, before) for name in dict.fromkeys((*logs, *curves)) if name not in before]
@@ -154,22 +154,15 @@ def read_results(path: Path, candidates: Collection[str]) -> dict[str, Elsewhere
     Score and standard error are shares between 0 and 1, the cost is in device-hours. Error and cost may be empty: unknown.
     Returns the results by candidate, at least one; all of them are among `candidates`.
     """
-    try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            reader = csv.reader(file, strict=True)
-            lines = [(reader.line_num, [cell.strip() for cell in row]) for row in reader if any(row)]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: not a readable CSV file: {error}") from error
-    columns = lines[0][1] if lines else []
-    _check_columns(path, columns)
     results: dict[str, ElsewhereRecord] = {}
     faults: list[str] = []
-    for line, cells in lines[1:]:
-        if len(cells) != len(columns):
-            faults.append(f"{path}, line {line}: {len(cells)} cells, but the header has {len(columns)}")
-            continue
-        row = dict(zip(columns, cells, strict=True))
-        if found := [f"{path}, line {line}, {fault}" for fault in _find_faults(row, candidates, results)]:
+    for where, cells in read_rows(path):
+        if other := [name for name in cells if name not in KNOWN_COLUMNS]:
+            raise InputError(f"{path}: the column {other[0]!r} is not one of {', '.join(KNOWN_COLUMNS)}")
+        if missing := [name for name in COLUMNS if name not in cells]:
+            raise InputError(f"{path}: no column {', '.join(missing)}; expected {', '.join(COLUMNS)} (cells may be empty)")
+        row = {name: "" if cell is None else str(cell).strip() for name, cell in cells.items()}
+        if found := [f"{where}, {fault}" for fault in _find_faults(row, candidates, results)]:
             faults += found
             continue
         deviation, hours = (float(row[name]) if row[name] else None for name in ("standard_error", "cost"))
@@ -180,7 +173,7 @@ def read_results(path: Path, candidates: Collection[str]) -> dict[str, Elsewhere
     if faults:
         raise InputError("\n".join(faults))
     if not results:
-        raise InputError(f"{path}: no rows below the header")
+        raise InputError(f"{path}: no rows; expected the columns {', '.join(COLUMNS)} and a row per candidate")
     return results
 
 
@@ -188,19 +181,6 @@ def explain_unknown(name: str, candidates: Collection[str]) -> str:
     """Returns that a name is no candidate's, and which one may be meant."""
     known = suggest(name, candidates, f"the run has {', '.join(candidates)}")
     return f"{name!r} is not a candidate of this run; {known}"
-
-
-def _check_columns(path: Path, columns: list[str]) -> None:
-    if not columns:
-        raise InputError(f"{path}: empty; expected the columns {', '.join(COLUMNS)}")
-    if len(columns) == 1 and (mark := next((mark for mark in ";\t|" if mark in columns[0]), None)):
-        raise InputError(f"{path}: separated by {mark!r}; expected commas")
-    for name in columns:
-        if name not in KNOWN_COLUMNS or columns.count(name) > 1:
-            what = "occurs twice" if name in KNOWN_COLUMNS else f"is not one of {', '.join(KNOWN_COLUMNS)}"
-            raise InputError(f"{path}: the column {name!r} {what}")
-    if missing := [name for name in COLUMNS if name not in columns]:
-        raise InputError(f"{path}: no column {', '.join(missing)}; expected {', '.join(COLUMNS)} (cells may be empty)")
 
 
 def _find_faults(row: dict[str, str], candidates: Collection[str], earlier: Collection[str]) -> list[str]:

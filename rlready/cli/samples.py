@@ -118,17 +118,17 @@ def describe_samples(files: list[Path], chosen: list[str]) -> Iterator[str]:
 def _describe(row: dict, place: str) -> str:
     drawn = f"sample {row['sample']}" if row["temperature"] else "greedy"
     drawn = drawn if row["draw"] is None else f"draw {row['draw']}, {drawn}"
-    problem = ": ".join(filter(None, (row["benchmark"], row["problem_id"])))
+    problem = ": ".join(str(row[name]) for name in ("benchmark", "problem_id") if row[name])
     length = f"{row['tokens']} tokens{'' if row['finished'] else ', truncated'}"
     fields = {
         "prompt": row["prompt"],
         "completion": "not kept: beyond the limit samples_text_mb" if row["completion"] is None else row["completion"],
         "answer": "no answer" if row["answer"] is None else row["answer"],
         "reference": row["gold"],
-        "judgement": row["verdict"] + (f" ({row['trouble']})" if row["trouble"] else ""),
+        "judgement": f"{row['verdict']}" + (f" ({row['trouble']})" if row["trouble"] else ""),
     }
     lines = [f"--- {place} | {problem} | {drawn} | {length}"]
     for label, text in fields.items():
-        first, *more = show_controls(text).split("\n")
+        first, *more = show_controls("unknown" if text is None else str(text)).split("\n")
         lines += [f"{label:<11} {first}".rstrip(), *(f"{'':<11} {line}".rstrip() for line in more)]
     return show_controls("\n".join(lines)) + "\n\n"

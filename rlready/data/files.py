@@ -191,12 +191,18 @@ def _open_filesystem(path: str):
 def open_file(system, name: str) -> Iterator[io.BufferedReader]:
     """Opens a file of a listing for reading, decompressed; local files without fsspec, which is slower by the line.
 
+    A `system` of None is that of this machine.
+
     Raises InputError if it cannot be read, or is a Git LFS pointer.
     """
     import pyarrow as pa
 
     try:
-        with open(name, "rb") if "file" in system.protocol else io.BufferedReader(system.open(name, "rb"), 1 << 20) as file:
+        with (
+            open(name, "rb")
+            if not system or "file" in system.protocol
+            else io.BufferedReader(system.open(name, "rb"), 1 << 20) as file
+        ):
             start = file.peek(len(POINTER))
             _refuse_other(start, name)
             plain: Any = file
@@ -261,7 +267,7 @@ def open_arrow(file, name: str):
             opened = batches = pa.ipc.open_stream(source)
         parts = (b.slice(start, ROWS_AT_ONCE) for b in batches for start in range(0, b.num_rows, ROWS_AT_ONCE))
         return lambda names: (part.select(names) if names else part for part in parts), opened.schema, None
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         kind = "Parquet" if find_form(name) == ".parquet" else "Arrow"
         raise InputError(f"{name}: not a readable {kind} file, or truncated ({one_line(error)}); fetch it again") from error
 

@@ -139,9 +139,8 @@ def _parse_line(where: str, number: int, line: bytes) -> Any:
     except InputError as error:
         raise InputError(f"{where} line {number}: {error}; remove one") from error
     except UnicodeDecodeError as error:
-        raise InputError(
-            f"{where} line {number}: not UTF-8 ({error.reason} at byte {error.start}); convert the file"
-        ) from error
+        fault = f"not UTF-8 ({error.reason} at byte {error.start}); convert the file"
+        raise InputError(f"{where} line {number}: {fault}") from error
     except (ValueError, RecursionError) as error:
         advice = "if objects are not one per line, name the file .json" if number == 1 else "repair or remove the line"
         if line.startswith(b"{'"):
@@ -174,7 +173,7 @@ def read_chunks(source: Source, split: str, seed: int, revision: str) -> Iterato
         listing = list_files(source.path, source.folders, source.split)
         for name in listing.names:
             with open_file(listing.system, name) as file:
-                yield from _read_file(file, name, source)
+                yield from read_file(file, name, source)
     else:
         for config, first, table in hub.read_tables(source, revision, lambda names: list_columns(source, names, source.name)):
             yield Chunk(source.name, f"{source.name} {config}" if config else source.name, first, table)
@@ -186,7 +185,8 @@ def read_rows(source: Source, split: str, seed: int, revision: str = "") -> Iter
         yield from chunk.read()
 
 
-def _read_file(file, name: str, source: Source) -> Iterator[Chunk]:
+def read_file(file, name: str, source: Source) -> Iterator[Chunk]:
+    """Yields the raw rows of an open file of a source, whose name says its form; raises InputError if it cannot be read."""
     import pyarrow as pa
 
     short, form = Path(name).name, find_form(name)
@@ -242,7 +242,7 @@ def make_row(pairs: list[tuple[str, object]]) -> dict:
 
 def _read_json(text: str, name: str, note: Callable[[str], None]) -> Iterator[dict]:
     try:
-        found = list(_decode(text))
+        found = list(decode_values(text))
     except InputError as error:
         raise InputError(f"{name} row {_count_before_doubled(text)}: {error}; remove one") from error
     except (ValueError, RecursionError) as error:
@@ -250,15 +250,14 @@ def _read_json(text: str, name: str, note: Callable[[str], None]) -> Iterator[di
     rows = found[0] if len(found) == 1 and isinstance(found[0], list) else found
     if len(found) == 1 and isinstance(found[0], dict):
         rows = _find_rows(found[0], name, note)
-    for number, row in enumerate(rows):
-        row = _wrap_list(row)
+    for number, row in enumerate(map(_wrap_list, rows)):
         if not isinstance(row, dict):
-            kind = type(row).__name__
-            raise InputError(f'{name} row {number}: expected an object, got {kind}; write each row as {{"question": ...}}')
+            what = f'expected an object, got {type(row).__name__}; write each row as {{"question": ...}}'
+            raise InputError(f"{name} row {number}: {what}")
         yield row
 
 
-def _decode(text: str, place: int = 0) -> Iterator[Any]:
+def decode_values(text: str, place: int = 0) -> Iterator[Any]:
     """Yields the values of a text from a place on, which may be several: objects one after another."""
     decoder = json.JSONDecoder(object_pairs_hook=make_row)
     while (place := next(BETWEEN_ROWS.finditer(text, place)).end()) < len(text):
@@ -290,9 +289,7 @@ def _find_rows(whole: dict, name: str, note: Callable[[str], None]) -> list:
     if not all(isinstance(values, list) for values in columns) or is_chat(columns[0]):
         return [whole]
     if len({len(values) for values in columns}) > 1:
-        raise InputError(
-            f"{name}: expected rows, got an object of {', '.join(whole)}; write one row per line into a .jsonl file"
-        )
+        raise InputError(f"{name}: expected rows, got an object of {', '.join(whole)}; write one row per line of a .jsonl")
     note("every key is a column")
     return [dict(zip(whole, values, strict=True)) for values in zip(*columns, strict=True)]
 
@@ -302,7 +299,7 @@ def _count_before_doubled(text: str) -> int:
     counts = [0, 0]
     for n, place in enumerate((0, text.find("[") + 1)):
         with contextlib.suppress(ValueError):
-            for _ in _decode(text, place):
+            for _ in decode_values(text, place):
                 counts[n] += 1
     return counts[0] or counts[1]
 
@@ -329,6 +326,8 @@ def _read_csv(text: str, name: str, note: Callable[[str], None]) -> list[dict]:
         names = lines.fieldnames = [name.strip() for name in lines.fieldnames or ()]
         if prose := next((name for name in names if len(name) > LONGEST_NAME or name.count(" ") >= MOST_WORDS), None):
             raise InputError(f"{name} line 1: no header: {prose[:LONGEST_NAME]!r} is no name of a column; add a line of names")
+        if len(names) > 1 and names[0] == names[-1] == "":
+            raise InputError(f"{name} line 1: a table of Markdown; write it as CSV, without {kind} around it")
         if doubled := find_repeated(names):
             raise InputError(f"{name} line 1: the header names {doubled!r} twice; rename one of the columns")
         for number, row in enumerate(lines):
@@ -336,6 +335,8 @@ def _read_csv(text: str, name: str, note: Callable[[str], None]) -> list[dict]:
                 cells = sum(len(cell) if isinstance(cell, list) else cell is not None for cell in row.values())
                 advice = f"quote cells with {kind}" if cells > len(names) > 1 else "remove lines before and after the table"
                 raise InputError(f"{name} row {number}: {cells} cells, the header has {len(names)}; {advice}")
+            if [*row.values()] == names:
+                raise InputError(f"{name} row {number}: the header again, as if files were joined; remove it")
             rows.append(row)
     except csv.Error as error:
         raise InputError(f"{name} line {lines.reader.line_num}: not CSV ({error}); quotes in a cell are doubled") from error

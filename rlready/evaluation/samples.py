@@ -76,7 +76,7 @@ def read_rows(files: Sequence[Path], columns: Sequence[str]) -> Iterator[dict]:
                 for batch in opened.iter_batches(ROWS_AT_ONCE, columns=taken):
                     for row in batch.to_pylist():
                         yield {name: row.get(name) for name in columns} | ({"verdict": VERDICTS[row["right"]]} if old else {})
-        except (OSError, KeyError, pa.ArrowInvalid) as error:
+        except (OSError, KeyError, UnicodeDecodeError, pa.ArrowException) as error:
             raise InputError(f"{file}: holds no samples ({error})") from error
 
 

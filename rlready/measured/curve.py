@@ -4,8 +4,9 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
+from rlready.data.files import open_file
 from rlready.errors import InputError
-from rlready.measured.records import Row, find_suffix, open_text, read_rows
+from rlready.measured.records import Row, name_faults, read_rows
 from rlready.measured.tools import read_reward
 from rlready.stats.plateau import average_blocks
 
@@ -15,6 +16,7 @@ KEYS = ("reward", "critic/score/mean", "train/reward")
 STEPS = ("step", "train/global_step", "_step", "Step")
 RUNS = ("Run ID", "run_id")  # in exports of MLflow
 METRICS = "metrics"  # folder of a run in MLflow's file store: one file per metric, with lines of timestamp, value and step
+TENSORBOARD = {"Wall time", "Step", "Value"}  # columns of its CSV files, which have the tag in their names only
 Entry = tuple[str, str, Row]  # where it is, the run if the file names it, and the values by name
 
 
@@ -24,7 +26,8 @@ def read_curve(path: Path) -> tuple[str, list[list[float | None]]]:
     The file is one of those in docs/guide/record.md. Raises InputError if it cannot be read, has no reward, a reward without a
     step, or the rewards of several runs.
     """
-    entries = list(_list_entries(path))
+    with name_faults(path):
+        entries = list(_list_entries(path))
     key = next((key for key in KEYS if any(key in values for _, _, values in entries)), None)
     if key is None:
         found = ", ".join(list(dict.fromkeys(name for _, _, values in entries for name in values))[:12])
@@ -51,11 +54,11 @@ def _read_step(values: Row, key: str, where: str) -> int:
 
 def _list_entries(path: Path) -> Iterator[Entry]:
     """Yields every logged step, whatever the form of the file."""
-    if not find_suffix(path) and METRICS in path.parts:
+    if not path.suffix and METRICS in path.parts:
         name = "/".join(path.parts[len(path.parts) - path.parts[::-1].index(METRICS) :])
-        with open_text(path) as file:
+        with open_file(None, str(path)) as file:
             for number, line in enumerate(file, 1):
-                _, value, step, *_ = [*line.split(), "", "", ""]
+                _, value, step, *_ = [*line.decode().split(), "", "", ""]
                 yield f"{path} line {number}", "", {name: value, "step": step}
         return
     for where, row in read_rows(path):
@@ -63,6 +66,8 @@ def _list_entries(path: Path) -> Iterator[Entry]:
             yield from (_read_metric(where, metric) for metric in row["metrics"])
         elif {"value", "step"} <= row.keys() and ("key" in row or "metric" in row):
             yield _read_metric(where, row)
+        elif row.keys() == TENSORBOARD:
+            yield where, "", {KEYS[0]: row["Value"], "step": row["Step"]}
         elif steps := {key: row[key] for key in KEYS if isinstance(row.get(key), dict)}:
             yield from (
                 (where, "", {key: value, "step": step}) for key, found in steps.items() for step, value in found.items()

@@ -1,6 +1,7 @@
 """What a log says about one candidate: right samples of each problem, and what it leaves open."""
 
 import hashlib
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -11,6 +12,7 @@ from rlready.stats.pass_at_k import Estimate, estimate_pass_at_k
 from rlready.verifier import judge
 
 MOST_REPEATED = 0.5  # share of samples that repeat an earlier one of their problem; above, they are hardly drawn at random
+MANY = 10  # different samples of which none would be repeated equally often by chance
 SETTINGS = ("temperature", "top_p", "max_tokens")  # that must not differ; what a log does not say of them is unknown
 
 
@@ -30,6 +32,7 @@ class Sample:
     tokens: int | None = None  # of the completion
     settings: tuple[tuple[str, Any], ...] = ()  # how it was sampled, as far as the log says
     counted: bool = False  # whether the log has counts instead of samples, so that the order says nothing
+    row: str | None = None  # the whole row, by which copies are found if it has no completion
 
     def __post_init__(self) -> None:
         for name, kind in (("text", str), ("prompt", str), ("completion", str), ("reference", str), ("tokens", int)):
@@ -58,13 +61,10 @@ class MeasuredLog:
     texts: list[str | None]  # text of each problem, None if the log has none
     unknown: float = 0.0  # share of the samples that are neither right nor wrong
     truncated: float | None = None  # share of the samples that the length limit ended; None if the log does not say
-    # Share of the samples judged here in which no final answer was found; None if none was judged here.
-    no_answer: float | None = None
+    no_answer: float | None = None  # share of the samples judged here that have no final answer; None if none was judged
     mean_tokens: float | None = None  # tokens per sample; None if the log does not say
     settings: dict[str, Any] = field(default_factory=dict)  # how the samples were drawn, as far as the log says
-    # (samples where the log's own score and rlready's verifier differ, samples with both); None if one of them is all there
-    # is.
-    disagreement: tuple[int, int] | None = None
+    disagreement: tuple[int, int] | None = None  # (differing, all) samples with both the log's score and the verifier's
     checks: int = 1  # independent checks of each judgement: 2 of mathematics judged here, else 1
     notes: list[str] = field(default_factory=list)  # what was chosen or left out while reading, in sentences
 
@@ -96,7 +96,7 @@ class _Problem:
     text: str | None
     prompt: str | None
     right: list[bool | None] = field(default_factory=list)
-    seen: set[bytes] = field(default_factory=set)
+    seen: Counter[bytes] = field(default_factory=Counter)
 
 
 def count_samples(
@@ -115,7 +115,7 @@ def count_samples(
     for sample in _judge(reading.samples, answer_format, judged, seen):
         for name, value in sample.settings:
             if settings.setdefault(name, value) != value:
-                raise InputError(f"{sample.where}: {name} is {value}, in an earlier sample {settings[name]}; rank one setting")
+                raise InputError(f"{sample.where}: {name} is {value}, earlier {settings[name]}; rank one setting or one task")
         problem = problems.setdefault(sample.problem, _Problem(sample.text, sample.prompt))
         if (problem.text, problem.prompt) != (sample.text, sample.prompt):
             raise InputError(f"{sample.where}: the text or prompt of problem {sample.problem} differs from its first sample's")
@@ -123,14 +123,15 @@ def count_samples(
         finished.append(sample.finished)
         tokens.append(sample.tokens)
         seen["counted"] += sample.counted
-        if sample.completion is not None:
-            digest = hashlib.blake2b(sample.completion.encode(errors="surrogatepass"), digest_size=12).digest()
-            seen["repeated"] += digest in problem.seen
-            problem.seen.add(digest)
+        if (told := sample.row if sample.completion is None else sample.completion) is not None:
+            digest = hashlib.blake2b(told.encode(errors="surrogatepass"), digest_size=12).digest()
+            problem.seen[digest] += 1
+            seen["bare"] += sample.completion is None
     if not problems:
         raise InputError(f"{path}: holds no samples")
-    if seen["repeated"] and not repeats:
-        _check_chance(path, seen["repeated"] / len(finished), settings)
+    if not repeats:
+        counts = [count for problem in problems.values() for count in problem.seen.values()]
+        _check_repeats(path, counts, settings, len(problems) if seen["bare"] else 0)
     sizes = [len(problem.right) for problem in problems.values()]
     notes, samples, compared = list(reading.notes), min(sizes), seen["compared"]
     if max(sizes) > samples:
@@ -175,14 +176,20 @@ def _judge(samples: Iterable[Sample], answer_format: str, judged: bool, seen: Co
         yield replace(sample, right=judgement.right)
 
 
-def _check_chance(path: str, share: float, settings: dict[str, Any]) -> None:
-    """Raises InputError if too many samples repeat others: Pass@k of one greedy answer logged eight times is Pass@1."""
-    if settings.get("temperature") == 0:
+def _check_repeats(path: str, counts: list[int], settings: dict[str, Any], alike: int) -> None:
+    """Raises InputError if samples repeat others: one greedy answer logged eight times is not Pass@8, nor is a joined copy.
+
+    `counts` says how often each sample is there, `alike` how many of them all others may equal, since they have no completion.
+    """
+    share = 0.0 if alike or not counts else 1 - len(counts) / sum(counts)
+    if share and settings.get("temperature") == 0:
         raise InputError(
             f"{path}: sampled at temperature 0, where all samples of a problem are equal; raise it, or log one sample"
         )
+    fault, times = "", math.gcd(*counts)
     if "temperature" not in settings and share > MOST_REPEATED:
-        raise InputError(
-            f"{path}: {share:.0%} of the samples repeat an earlier one of their problem, as at temperature 0; if they were"
-            " sampled at random, add --allow-repeats"
-        )
+        fault = f"{share:.0%} of the samples repeat an earlier one of their problem, as at temperature 0"
+    elif len(counts) - alike >= MANY and times > 1:
+        fault = f"every sample is there {times} times, as if copies were joined; leave them out"
+    if fault:
+        raise InputError(f"{path}: {fault}; if they were sampled at random, add --allow-repeats")

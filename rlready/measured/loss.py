@@ -4,8 +4,9 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from rlready.data.files import find_form
 from rlready.errors import InputError
-from rlready.measured.records import fetch, find_suffix, name_faults, read_rows
+from rlready.measured.records import fetch, name_faults, read_rows
 from rlready.stats.generalization_loss import estimate_loss_interval, mean_loss
 
 
@@ -35,10 +36,10 @@ def read_loss(said: str) -> MeasuredLoss:
         if not path.is_file():
             raise InputError(f"{said}: neither a loss in nats per token nor a file that has one")
         for where, row in read_rows(path):
-            if find_suffix(path) == ".json":
-                found = [entry["eval_loss"] for entry in row.get("log_history") or [] if "eval_loss" in entry]
+            if find_form(str(path)) == ".json":
+                found = [entry["eval_loss"] for entry in row.get("log_history") or [row] if "eval_loss" in entry]
                 if not found:
-                    raise InputError(f"{said}: no eval_loss in its log_history; did the trainer evaluate?")
+                    raise InputError(f"{said}: no eval_loss in it; did the trainer evaluate?")
                 return MeasuredLoss(_check(float(found[-1]), said), "eval_loss of a trainer, the mean over batches")
             try:
                 nats, tokens = float(row["nats"]), int(row["tokens"])

@@ -6,17 +6,16 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from rlready.data.files import COMPRESSED
+from rlready.data.files import COMPRESSED, find_form
 from rlready.errors import InputError
 from rlready.measured import plain, tools
 from rlready.measured.log import MeasuredLog, Reading, count_samples
 from rlready.measured.loss import MeasuredLoss, is_number, read_loss
-from rlready.measured.records import SUFFIXES, fetch, find_suffix, name_faults, read_rows
+from rlready.measured.records import SUFFIXES, fetch, name_faults, read_rows
 from rlready.models.remote import is_url
 from rlready.records.candidate import LogSource
 
 MODEL_FILES = ("config.json", "adapter_config.json")
-PLAIN = "plain"
 # What the first row of a log has, and what reads it; rlready's own samples first, since a plain log may look alike.
 READERS: dict[str, tuple[set[str], Callable[[list[Path], str | None], Reading]]] = {
     "rlready": ({"problem_id", "verdict", "completion", "gold", "temperature", "sample"}, plain.read_own),
@@ -33,7 +32,7 @@ def is_log(place: str) -> bool:
     """Returns True if a path is that of a log: a file, or a folder that holds no model; of a URL, by its suffix."""
     path = Path(place).expanduser()
     if is_url(place):
-        return find_suffix(path) in SUFFIXES
+        return (find_form(place) or path.suffix) in SUFFIXES
     return path.is_file() or (path.is_dir() and not any((path / name).exists() for name in MODEL_FILES))
 
 
@@ -67,45 +66,48 @@ def load_candidates(
         InputError: If no tool is recognised, or a row cannot be used; it names file and row.
     """
     with fetch(path) as local:
-        kinds = find_files(local)
+        kinds = find_files(local, score)
         if len(set(kinds.values())) > 1:
             raise InputError(f"{path}: holds logs of {' and '.join(dict.fromkeys(kinds.values()))}; name one of them")
         files, kind = list(kinds), next(iter(kinds.values()))
         with name_faults(path):
-            found = plain.read_plain(files, score) if kind == PLAIN else {"": READERS[kind][1](files, score)}
-        options = answer_format, judged, repeats
-        return {name or name_log(path): count_samples(str(path), reading, *options) for name, reading in found.items()}
+            found = plain.read_plain(files, score) if kind == "plain" else {"": READERS[kind][1](files, score)}
+            options = answer_format, judged, repeats
+            return {name or name_log(path): count_samples(str(path), reading, *options) for name, reading in found.items()}
 
 
-def find_files(path: Path) -> dict[Path, str]:
+def find_files(path: Path, score: str | None) -> dict[Path, str]:
     """Returns the files of a log, each with the tool that wrote it; raises as `load_candidates`."""
     if path.is_file():
-        return {path: _find_kind(path)}
+        return {path: _find_kind(path, score)}
     if not path.is_dir():
         raise InputError(f"{path}: no such file or folder")
-    kinds = {}
+    kinds, other = {}, f"{path}: holds no log that is recognised ({', '.join(SUFFIXES)})"
     for file in sorted(path.rglob("*")):
         # Beside its samples a tool writes summaries and settings.
-        aside = file.name.startswith((".", "_", "results_")) or "__MACOSX" in file.parts
-        if file.is_file() and find_suffix(file) in SUFFIXES and not aside:
+        aside = file.name.startswith((".", "_", "results_")) or file.name.endswith("_metadata.jsonl")
+        if file.is_file() and (find_form(file.name) or file.suffix) in SUFFIXES and not aside:
             try:
-                kinds[file] = _find_kind(file)
-            except InputError:
+                kinds[file] = _find_kind(file, score)
+            except InputError as error:
                 if file.suffix != ".json":
                     raise
+                other = str(error)
     if not kinds:
-        raise InputError(f"{path}: holds no log that is recognised ({', '.join(SUFFIXES)})")
+        raise InputError(other)
     return kinds
 
 
-def _find_kind(file: Path) -> str:
+def _find_kind(file: Path, score: str | None) -> str:
     """Returns the tool whose log a file is, by its first row."""
-    if find_suffix(file) == ".eval":
+    if file.suffix == ".eval":
         return "Inspect"
     for _, first in read_rows(file):
         kinds = [kind for kind, (keys, _) in READERS.items() if keys <= first.keys()]
-        if kinds or plain.is_plain(first):
-            return next(iter(kinds), PLAIN)
+        if kinds or plain.is_plain(first, score):
+            return next(iter(kinds), "plain")
+        if first.keys() <= {"0", "1", "2", "3", "4", "5", "6", "7", "8", "9"}:
+            pass
         shown = ", ".join(list(first)[:12])
         raise InputError(f"{file}: rows with {shown} are of no known tool; a plain row has {plain.EXPECTED}")
     raise InputError(f"{file}: is empty")
@@ -142,7 +144,7 @@ def find_log(source: LogSource) -> FoundLog:
     has_file = source.loss and not is_number(source.loss)
     with fetch(source.location) as path, fetch(source.loss) if has_file else nullcontext(source.loss) as loss:
         digest = hashlib.sha256(source.loss.encode())
-        for place in (*find_files(path), *filter(Path.is_file, [Path(loss)])):
+        for place in (*find_files(path, source.score), *filter(Path.is_file, [Path(loss)])):
             with place.open("rb") as file:
                 digest.update(hashlib.file_digest(file, "sha256").digest())
         logs = load_candidates(path, source.score, source.answer_format, source.judged, source.repeats)

@@ -1,50 +1,53 @@
 """Rows of log files, each with where it is, so that every refusal can name it."""
 
 import contextlib
-import csv
-import itertools
 import json
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-from rlready.data.columns import find_repeated
-from rlready.data.files import COMPRESSED, LINES
-from rlready.data.references import split_answer
-from rlready.data.sources import LARGEST, find_separator, make_row
+from rlready.data.cells import is_absent
+from rlready.data.chat_messages import is_chat
+from rlready.data.files import FORMS, find_form, open_file
+from rlready.data.references import name_kind, split_answer
+from rlready.data.registry import Source
+from rlready.data.sources import decode_values, read_file
 from rlready.errors import InputError, one_line
 from rlready.models.remote import copy_all, is_url
 
-SUFFIXES = (*LINES, ".json", ".csv", ".tsv", ".parquet", ".eval")
-RIGHT, WRONG = {"1", "1.0", "true", "c", "correct", "right"}, {"0", "0.0", "false", "i", "incorrect", "wrong"}
-UNKNOWN = {"", "nan", "null", "none", "n", "unknown"}
+SUFFIXES = (*FORMS, ".eval")
+RIGHT = {"1", "true", "t", "c", "correct", "right", "yes", "y", "pass", "passed"}
+WRONG = {"0", "false", "f", "i", "incorrect", "wrong", "no", "n", "fail", "failed"}  # n is Inspect's mark of no answer
 Row = dict[str, Any]
-
-
-def find_suffix(path: Path) -> str:
-    """Returns the suffix that tells the form of a file, without that of its compression."""
-    return (path.with_suffix("") if path.suffix in COMPRESSED else path).suffix.lower()
 
 
 def read_rows(*paths: Path) -> Iterator[tuple[str, Row]]:
     """Yields (where, row) for every row of JSONL, JSON, CSV or Parquet files; raises InputError if one cannot be read."""
-    readers = dict.fromkeys(LINES, ("JSONL", _read_lines)) | dict.fromkeys((".csv", ".tsv"), ("CSV", _read_csv))
-    readers |= {".json": ("JSON", _read_json), ".parquet": ("Parquet", _read_parquet)}
     for path in paths:
-        form, read = readers.get(find_suffix(path), ("", None))
-        if read is None:
+        if not find_form(str(path)):
             raise InputError(f"{path}: {path.suffix or 'no suffix'} is not one of {', '.join(SUFFIXES)}")
+        for place, row in _read_json(path) if find_form(str(path)) == ".json" else _read_table(path):
+            where = str(path.with_name(place))
+            if not isinstance(row, dict):
+                raise InputError(f'{where}: {name_kind(row)}, not an object; write each row as {{"name": value, ...}}')
+            yield where, row
+
+
+def _read_table(path: Path) -> Iterator[tuple[str, Any]]:
+    with open_file(None, str(path)) as file:
+        for chunk in read_file(file, str(path), Source(str(path))):
+            yield from chunk.read()
+
+
+def _read_json(path: Path) -> Iterator[tuple[str, Any]]:
+    with open_file(None, str(path)) as file:
         try:
-            for where, row in read(path):
-                if not isinstance(row, dict):
-                    raise InputError(f"{where}: not an object with names")
-                yield where, row
-        except InputError:
-            raise
-        except Exception as error:  # of the disk, the compression, csv or pyarrow
-            said = one_line(error)
-            raise InputError(f"{path}: not a readable {form} file: damaged, truncated or not UTF-8 ({said})") from error
+            found = list(decode_values(file.read().decode("utf-8-sig")))
+        except (ValueError, RecursionError) as error:  # also a key that occurs twice
+            raise InputError(f"{path}: not JSON ({error}); repair it, or fetch it again if it is truncated") from error
+    rows = found[0] if len(found) == 1 and isinstance(found[0], list) else found
+    yield from ((f"{path.name} row {number}", row) for number, row in enumerate(rows))
 
 
 @contextlib.contextmanager
@@ -54,12 +57,9 @@ def name_faults(where: object) -> Iterator[None]:
         yield
     except InputError:
         raise
-    except KeyError as error:
-        raise InputError(
-            f"{where}: has no {error}, which the tool writes; the log may be cut off, or of another version"
-        ) from error
-    except (AttributeError, IndexError, TypeError, ValueError) as error:
-        raise InputError(f"{where}: holds something else than the tool writes ({one_line(error)})") from error
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        fault = "has no" if isinstance(error, KeyError) else "holds something else than the tool writes:"
+        raise InputError(f"{where}: {fault} {one_line(error)}; the log may be cut off, or of another version") from error
 
 
 @contextlib.contextmanager
@@ -76,68 +76,27 @@ def fetch(location: str | Path) -> Iterator[Path]:
             raise InputError(str(error).replace(str(path), str(location))) from error
 
 
-def open_text(path: Path) -> IO[str]:
-    """Opens a text file, compressed or not."""
-    import fsspec
-
-    try:
-        return fsspec.open(str(path), "rt", encoding="utf-8-sig", compression="infer", newline="").open()
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be opened ({error})") from error
-
-
-def parse_json(text: str, where: str) -> Any:
-    """Returns the value of a JSON text; raises InputError if it is no JSON, or an object has a key twice."""
-    try:
-        return json.loads(text, object_pairs_hook=make_row)
-    except InputError as error:
-        raise InputError(f"{where}: {error}") from error
-    except ValueError as error:
-        raise InputError(f"{where}: not JSON ({error})") from error
+def read_target(value: Any) -> str:
+    """Returns the reference answer of a tool's target, which may be a worked solution, or a list of which any is right."""
+    if isinstance(value, list) and value:
+        accepted = list(dict.fromkeys(map(read_target, value)))
+        return json.dumps(accepted) if len(accepted) > 1 else accepted[0]
+    parted = split_answer(str(value))
+    return parted[1] if parted else str(value)
 
 
-def _read_lines(path: Path) -> Iterator[tuple[str, Any]]:
-    with open_text(path) as file:
-        for number, line in enumerate(file, 1):
-            if line.strip():
-                where = f"{path} line {number}"
-                yield where, parse_json(line, where)
+def is_message(value: list[Any]) -> bool:
+    """Returns True if a list is one message: a chat, or a content in parts."""
+    return is_chat(value) or all(isinstance(part, dict) and "type" in part for part in value or [None])
 
 
-def _read_json(path: Path) -> Iterator[tuple[str, Any]]:
-    with open_text(path) as file:
-        found = parse_json(file.read(), str(path))
-    for number, row in enumerate(found if isinstance(found, list) else [found], 1):
-        yield f"{path} row {number}", row
-
-
-def _read_csv(path: Path) -> Iterator[tuple[str, Any]]:
-    csv.field_size_limit(LARGEST)  # a completion may be longer than the 128 KB that csv allows
-    with open_text(path) as file:
-        first = file.readline()
-        rows = csv.reader(itertools.chain([first], file), delimiter=find_separator(first), strict=True)
-        header = next(rows, [])
-        if twice := find_repeated(header):
-            raise InputError(f"{path}: the column {twice!r} occurs twice")
-        for cells in filter(None, rows):
-            where = f"{path} line {rows.line_num}"
-            if len(cells) != len(header):
-                raise InputError(f"{where}: {len(cells)} cells, the header has {len(header)}")
-            yield where, dict(zip(header, cells, strict=True))
-
-
-def _read_parquet(path: Path) -> Iterator[tuple[str, Any]]:
-    import pyarrow.parquet as pq
-
-    with pq.ParquetFile(path, pre_buffer=False) as file:
-        rows = (row for batch in file.iter_batches(256) for row in batch.to_pylist())
-        yield from ((f"{path} row {number}", row) for number, row in enumerate(rows, 1))
-
-
-def read_target(text: str) -> str:
-    """Returns the reference answer of a tool's target, which may be a worked solution with the answer inside."""
-    parted = split_answer(text)
-    return parted[1] if parted else text
+def read_text(value: Any) -> str:
+    """Returns the text of a completion or content: a text, an object or parts with one, or a chat, whose last turn counts."""
+    parts = [value] if isinstance(value, dict) else value
+    if isinstance(parts, list) and parts and isinstance(parts[-1], dict):
+        said = parts[-1:] if is_chat(parts) else parts
+        return "".join(read_text(part.get("content", part.get("value", part.get("text")))) for part in said)
+    return "" if value is None else str(value)
 
 
 def read_score(value: Any, where: str) -> bool | None:
@@ -145,9 +104,13 @@ def read_score(value: Any, where: str) -> bool | None:
 
     Raises InputError if it says neither: a share of points, a reward with a bonus.
     """
-    said = "" if value is None else str(value).strip().lower()
+    said = str(value).strip().lower()
+    if is_absent(value) or said == "unknown":
+        return None
+    with contextlib.suppress(ValueError):
+        said = f"{float(said):g}"  # 1.00 is 1
     if said in RIGHT or said in WRONG:
         return said in RIGHT
-    if said in UNKNOWN:
-        return None
-    raise InputError(f"{where}: the score {value!r} is neither right (1) nor wrong (0); name another one with --score")
+    raise InputError(
+        f"{where}: the score {one_line(repr(value), 80)} is neither right (1) nor wrong (0); name another one with --score"
+    )

@@ -55,10 +55,14 @@ def test_open_shows_the_report_in_the_browser(project, tmp_path):
     browser.write_text(f'#!/bin/sh\necho "$1" > {shlex.quote(str(tmp_path / "opened"))}\n')
     browser.chmod(0o755)
     command = [sys.executable, "-m", "rlready.cli", "open", "laptop-20260102-101010"]
-    done = subprocess.run(command, env={**os.environ, "BROWSER": str(browser)}, capture_output=True, text=True)
     report = project / "runs" / "laptop-20260102-101010" / "report.html"
+    report.touch()
+    done = subprocess.run(command, env={**os.environ, "BROWSER": str(browser)}, capture_output=True, text=True)
     assert done.returncode == 0 and str(report) in done.stdout
     assert (tmp_path / "opened").read_text() == f"{report.as_uri()}\n"
+    report.unlink()
+    done = subprocess.run(command, env={**os.environ, "BROWSER": str(browser)}, capture_output=True, text=True)
+    assert done.returncode == 2 and f"{report}: no report here; rlready report" in done.stderr
 
 
 def test_the_version_is_said(monkeypatch, capsys):

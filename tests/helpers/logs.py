@@ -42,8 +42,8 @@ def write_lm_eval(folder, temperature=1.0, filters=("none",), task="sums"):
 
 def write_inspect(folder, packed=True, status="success", **changes):
     """Writes an .eval file; packed: compressed by zstd, as Inspect does, which Python's zipfile cannot write."""
-    scorers = [{"name": "match"}, {"name": "model_graded"}]
-    header = {"version": 2, "status": status, "eval": {"model": "m", "model_generate_config": {}, "scorers": scorers}}
+    header = {"version": 2, "status": status, "eval": {"model": "m", "model_generate_config": {}}}
+    header |= {"results": {"scores": [{"name": name, "scorer": name} for name in ("match", "model_graded")]}}
     header |= {"plan": {"config": {"temperature": 1.0, "max_tokens": 16}}}
     members = {"header.json": header}
     for problem, question, reference, number, completion, right in list_samples():
@@ -66,6 +66,16 @@ def write_inspect(folder, packed=True, status="success", **changes):
             at = written.find(mark, at + 4)
     path.write_bytes(written)
     return path
+
+
+def unpack_inspect(folder):
+    """Writes a log of Inspect as JSON and returns its file."""
+    packed = write_inspect(folder, packed=False)
+    with zipfile.ZipFile(packed) as archive:
+        header, *samples = [json.loads(archive.read(name)) for name in archive.namelist()]
+    packed.unlink()
+    (folder / "log.json").write_text(json.dumps(header | {"samples": samples[::-1]}))
+    return folder / "log.json"
 
 
 def write_lighteval(folder):

@@ -180,3 +180,14 @@ def test_logs_beside_checkpoints_are_candidates_of_one_recipe(two, tmp_path):
     assert (given["base_model"], given["base_measured"], given["gate_k"], given["rl_steps"]) == ("", base, 16, 0)
     with pytest.raises(InputError, match="expected NAME=LOSS with a name of x, b"):
         choose_parameters(COMMAND.parse_args([*texts, "--loss", "ckpt=1"]))
+
+
+def test_a_place_may_have_an_equals_sign_in_it_like_a_name(tmp_path):
+    from rlready.cli.rank import split_name
+
+    (tmp_path / "lr=0.1,seed=2").mkdir()
+    path = str(logs.write_plain(tmp_path / "lr=0.1,seed=2"))
+    url = "s3://bucket/step=3/a.jsonl"
+    for place in (path, url):
+        assert split_name(place) == ("", place) and split_name(f"lr=0.1={place}") == ("lr=0.1", place)
+    assert split_name("lr=0.1=owner/model") == ("lr=0.1", "owner/model")

@@ -187,7 +187,7 @@ def test_the_trainers_step_counts_before_that_of_weights_and_biases(tmp_path):
     assert read_curve(tmp_path / "history.csv") == ("train/reward", [[1, 0.5], [2, 0.7]])
     write_chart_of_wandb(tmp_path / "panel.csv", [1], "Relative Time (Process)")
     with pytest.raises(
-        InputError, match="line 2: train/reward without a whole number as step, train/global_step, _step or Step"
+        InputError, match="row 0: train/reward without a whole number as step, train/global_step, _step or Step"
     ):
         read_curve(tmp_path / "panel.csv")
 

@@ -8,7 +8,6 @@ import json
 import lzma
 import re
 import shutil
-import zipfile
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -64,17 +63,7 @@ def change(value, place, new):
     return copy
 
 
-def unpack_inspect(folder):
-    """Writes a log of Inspect as JSON and returns its file."""
-    packed = logs.write_inspect(folder, packed=False)
-    with zipfile.ZipFile(packed) as archive:
-        header, *samples = [json.loads(archive.read(name)) for name in archive.namelist()]
-    packed.unlink()
-    (folder / "log.json").write_text(json.dumps(header | {"samples": samples[::-1]}))
-    return folder / "log.json"
-
-
-@pytest.mark.parametrize("write", [logs.write_lm_eval, unpack_inspect, logs.write_verl, logs.write_open_instruct])
+@pytest.mark.parametrize("write", [logs.write_lm_eval, logs.unpack_inspect, logs.write_verl, logs.write_open_instruct])
 def test_a_log_that_lacks_a_value_or_has_another_is_read_or_refused_by_row(write, tmp_path):
     path = write(tmp_path)
     text = path.read_text()
@@ -179,6 +168,11 @@ def _twice(folder):
     shutil.copy(logs.write_lm_eval(folder), folder / "samples_sums_2026-11-30T00-00-00.000000.jsonl")
 
 
+def _join(folder):
+    path = logs.write_lm_eval(folder)
+    path.write_text(path.read_text() * 2)
+
+
 def _two_steps(folder):
     logs.write_verl(folder, step=100)
     logs.write_verl(folder, step=200)
@@ -200,7 +194,8 @@ def _cut(folder):
         (_write(""), "log.jsonl: is empty"),
         (_write("{'problem': 1}\n"), "log.jsonl line 1: not JSON"),
         (_write('{"problem": 1, "problem": 2, "correct": 1}\n'), "line 1: the key 'problem' occurs twice"),
-        (_write("[1, 2]\n"), "line 1: not an object"),
+        (_write("[1, 2]\n"), "rows with 0, 1 are of no known tool"),
+        (_write('[["problem", "correct"], ["a", 1]]', "log.json"), "row 0: a list, not an object; write each row as"),
         (
             _rows(*({"candidate": name, "problem": "a", "correct": 1} for name in ("x", None))),
             "line 2: some rows name a candidate",
@@ -219,12 +214,19 @@ def _cut(folder):
             _rows(*({"problem": "a", "correct": 1, "samples": 4} for _ in range(2))),
             "line 2: an earlier row has counts of a",
         ),
-        (_write("problem,correct,correct\na,1,1\n", "log.csv"), "the column 'correct' occurs twice"),
-        (_write("problem,correct\na,1,1\n", "log.csv"), "line 2: 3 cells, the header has 2"),
+        (_write("problem,correct,correct\na,1,1\n", "log.csv"), "the header names 'correct' twice"),
+        (_write("problem,correct\na,1,1\n", "log.csv"), "row 0: 3 cells, the header has 2"),
+        (_write("problem,correct\na,1\nproblem,correct\na,0\n", "log.csv"), "row 1: the header again"),
+        (_write("| problem | correct |\n|---|---|\n| a | 1 |\n", "log.csv"), "line 1: a table of Markdown"),
+        (_rows({"problem": float("nan"), "correct": 1}), "line 1: names no problem"),
+        (_rows({"problem": "a", "correct": 1, "completion": ["x", "y"]}), "completion and correct must be lists of one length"),
+        (_rows({"problem": "a", "completion": [5, 6], "reference": "4"}), "completion lists numbers, not texts"),
+        (_rows({"problem": "a", "correct": []}), "line 1: correct must be lists of one length, not empty"),
         (_write("not a table", "log.parquet"), "not a readable Parquet file"),
         (lambda folder: logs.write_lm_eval(folder, temperature=0.0) and _repeat(folder), "sampled at temperature 0"),
         (_twice, "sums was logged more than once"),
-        (_two_steps, "holds the steps 100, 200"),
+        (_join, "line 4: document 0 a second time"),
+        (_two_steps, "holds 2 steps (100, 200); keep the rows of one"),
         (lambda folder: logs.write_verl(folder, right=0.9, wrong=0.1) and _add_reward(folder), "score is 0.1, 0.5, 0.9"),
         (lambda folder: logs.write_trl(folder, style=1.0), "rewards are accuracy, style; name one with --score"),
         (lambda folder: logs.write_inspect(folder, status="cancelled"), "did not end well (status cancelled)"),
