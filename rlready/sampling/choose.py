@@ -7,18 +7,18 @@ from rlready.config import Sampling
 from rlready.errors import InputError
 from rlready.models.load import count_parameters
 from rlready.records.candidate import BaseModel
-from rlready.sampling.engine import TextEngine
+from rlready.sampling.engine import Engine
 
 VLLM_FROM = 100e6  # parameters; see choose_engine
 INSTALL = "pip install 'rlready[gpu]'"
 
 
 def choose_engine(sampling: Sampling, parameters: int | None) -> tuple[str, str]:
-    """Decides which engine samples on this machine, given the size of the model, None if unknown.
+    """Returns (transformers or vllm, why) for this machine and the size of the model, None if unknown.
 
     auto takes vllm on a GPU from VLLM_FROM parameters: its start takes longer than a small model's whole stage (270 s on two
-    busy cores, most of it compilation). The size is a judgement, not measured on a GPU. Returns (transformers or vllm, why).
-    Raises InputError if vllm is not installed, there are too few GPUs for one copy of the model, or auto cannot decide.
+    busy cores, most of it compilation). The size is a judgement, not measured on a GPU. Raises InputError if vllm is not
+    installed, there are too few GPUs for one copy of the model, or auto cannot decide.
     """
     import torch
 
@@ -50,7 +50,7 @@ def choose_engine(sampling: Sampling, parameters: int | None) -> tuple[str, str]
 
 
 def choose_for(model: str | Path | BaseModel, sampling: Sampling) -> tuple[str, str]:
-    """Decides which engine samples from a model; see `choose_engine`. Its size is read only if there is a GPU."""
+    """Returns what `choose_engine` does, for a model, whose size is read only if there is a GPU."""
     import torch
 
     return choose_engine(sampling, count_parameters(model) if torch.cuda.device_count() else None)
@@ -69,7 +69,7 @@ def count_replicas(sampling: Sampling) -> int:
     return sampling.replicas or max(1, gpus // sampling.tensor_parallel)
 
 
-def open_engine(model: str, sampling: Sampling, embedded: TextEngine | None = None) -> TextEngine:
+def open_engine(model: str, sampling: Sampling, embedded: Engine | None = None) -> Engine:
     """Returns an engine for a model folder, to be closed after use, and prints which one and why.
 
     An embedded engine of this model that is open already is returned if it is the right one, otherwise closed before the other

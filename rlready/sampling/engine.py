@@ -5,7 +5,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from rlready.config import Sampling
 from rlready.models.prompts import choose_prompt, encode_prompt
@@ -13,7 +13,6 @@ from rlready.models.prompts import choose_prompt, encode_prompt
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-Prompt = TypeVar("Prompt")
 OnSampled = Callable[[int, int], None]  # called with the number of completions and tokens so far
 
 
@@ -42,8 +41,8 @@ class Draw:
     def at_random(cls, sampling: Sampling, samples: int, candidate: str = "") -> "Draw":
         """Returns how to sample at temperature 1, at which Pass@k is defined.
 
-        A candidate's name gives its model random numbers of its own. Estimates that multiply the samples of two models, such as
-        coverage kept, need that: shared random numbers would look like shared skill. Without a name all models share them.
+        A candidate's name gives its model random numbers of its own, as estimates that multiply the samples of two models, such
+        as coverage kept, need: shared ones would look like shared skill. Without a name all models share them.
         """
         own = hashlib.sha256(f"{sampling.seed}/{candidate}".encode()).digest()[:6]  # exact as a number in JSON
         seed = int.from_bytes(own, "big") if candidate else sampling.seed
@@ -65,8 +64,8 @@ def ignore_progress(done: int, tokens: int) -> None:
     """Ignores the number of completions and tokens so far."""
 
 
-class Engine(AbstractContextManager, Generic[Prompt]):
-    """Samples completions from one model; leaving its context frees the model's memory."""
+class Engine(AbstractContextManager):
+    """Samples completions from one model; leaving its context frees the model's memory. Prompts are token ids by default."""
 
     name: str  # transformers or vllm
     precision: str  # of the weights, e.g. float32
@@ -77,13 +76,13 @@ class Engine(AbstractContextManager, Generic[Prompt]):
         """The source of samples in records: another engine or precision gives other samples for the same seed."""
         return f"{self.name} {self.precision}"
 
-    @abstractmethod
-    def encode(self, row: dict) -> Prompt:
+    def encode(self, row: dict) -> Any:
         """Returns the prompt of a problem, as `sample` takes it."""
+        return encode_prompt(self.tokenizer, row["question"], choose_prompt(row))
 
-    @abstractmethod
     def show(self, row: dict) -> str:
         """Returns the prompt of a problem as text, with special tokens."""
+        return str(self.tokenizer.decode(self.encode(row)))
 
     def count_fill(self, samples: int) -> int:
         """Returns how many problems with this many samples keep the engine busy: fewer would take nearly as long."""
@@ -93,7 +92,7 @@ class Engine(AbstractContextManager, Generic[Prompt]):
 
     @abstractmethod
     def sample(
-        self, prompts: Sequence[Prompt], keys: Sequence[str], draw: Draw, progress: OnSampled = ignore_progress
+        self, prompts: Sequence[Any], keys: Sequence[str], draw: Draw, progress: OnSampled = ignore_progress
     ) -> list[list[Completion]]:
         """Returns the completions of each prompt, in a fixed order.
 
@@ -106,18 +105,6 @@ class Engine(AbstractContextManager, Generic[Prompt]):
 
     def __exit__(self, *error) -> None:
         self.close()
-
-
-class TextEngine(Engine[list[int]]):
-    """An engine whose prompts are token ids."""
-
-    def encode(self, row: dict) -> list[int]:
-        """Returns the token ids of a problem's prompt."""
-        return encode_prompt(self.tokenizer, row["question"], choose_prompt(row))
-
-    def show(self, row: dict) -> str:
-        """Returns the prompt of a problem as text, with special tokens."""
-        return str(self.tokenizer.decode(self.encode(row)))
 
 
 def read_completion(tokenizer, ids: list[int], ends: Iterable[int], stop: Sequence[str]) -> tuple[str, bool]:

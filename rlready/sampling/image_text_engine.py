@@ -16,7 +16,7 @@ from rlready.sampling.engine import Completion, Draw, Engine, OnSampled, ignore_
 ROWS_AT_ONCE = 8  # samples drawn from one seed; a fixed number, so that more samples extend fewer
 
 
-class ImageTextEngine(Engine[dict[str, torch.Tensor]]):
+class ImageTextEngine(Engine):
     """Samples from an image-text model in evaluation mode, without log-probabilities."""
 
     name = "transformers"
@@ -78,10 +78,15 @@ class ImageTextEngine(Engine[dict[str, torch.Tensor]]):
             **({"do_sample": False} if greedy else {"do_sample": True, "temperature": draw.temperature, "top_k": 0}),
             num_return_sequences=1 if greedy else ROWS_AT_ONCE,
             max_new_tokens=draw.max_tokens,
+            stop_strings=list(draw.stop) or None,
+            tokenizer=self.tokenizer,  # finds these
         )
         completions = []
         for ids in drawn[:, prompt["input_ids"].shape[1] :].tolist():
-            ids = ids[: next((place for place, token in enumerate(ids, 1) if token in self.ends), len(ids))]
+            ends = [place for place, token in enumerate(ids, 1) if token in self.ends]
+            ids = ids[: ends[0]] if ends else ids  # without the padding after its end
+            if draw.stop and read_completion(self.tokenizer, ids[:-1], (), draw.stop)[1]:
+                ids = ids[:-1]  # padding is an end token, which a stop string does not need
             text, finished = read_completion(self.tokenizer, ids, self.ends, draw.stop)
             completions.append(Completion(text, ids, finished))
         return completions

@@ -1,10 +1,9 @@
 """Several copies of a model, each in its own process and on its own devices, that share the prompts.
 
-Samples are seeded by prompt, so it does not matter which process draws them. Parent and processes exchange JSON messages.
+Samples are seeded by prompt, so it does not matter which process draws them.
 """
 
 import contextlib
-import json
 import os
 import signal
 import subprocess
@@ -12,22 +11,22 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
 from multiprocessing.connection import Connection, Pipe, wait
+from typing import Any
 
 from rlready.config import Sampling
 from rlready.errors import InputError
 from rlready.models.load import choose_precision, load_tokenizer
-from rlready.sampling.engine import Completion, Draw, OnSampled, TextEngine, ignore_progress
+from rlready.sampling.engine import Completion, Draw, Engine, OnSampled, ignore_progress
 
 
-class ShardedEngine(TextEngine):
+class ShardedEngine(Engine):
     """Distributes prompts among this many copies of an engine, transformers or vllm, and collects completions in order."""
 
     def __init__(self, model: str, sampling: Sampling, name: str, replicas: int):
         self.name, self.precision, self.tokenizer = name, choose_precision(), load_tokenizer(model)
-        arguments = {"model": model, "sampling": asdict(sampling), "engine": name, "replicas": replicas}
-        self.replicas = [Replica(arguments, devices) for devices in divide_devices(sampling.tensor_parallel, replicas)]
+        opening = model, sampling, name, replicas  # what `_open` takes
+        self.replicas = [Replica(opening, devices) for devices in divide_devices(sampling.tensor_parallel, replicas)]
 
     def count_fill(self, samples: int) -> int:
         """Returns how many problems keep all copies busy at this many samples each."""
@@ -41,21 +40,20 @@ class ShardedEngine(TextEngine):
         counts: dict[int, list[int]] = {}  # completions and tokens so far, by process
         shards = {n: range(n, len(prompts), len(self.replicas)) for n in range(min(len(prompts), len(self.replicas)))}
         for number, shard in shards.items():
-            job = {"prompts": [list(map(int, prompts[i])) for i in shard], "keys": [keys[i] for i in shard]}
-            self.replicas[number].send(job | {"draw": asdict(draw)})
+            self.replicas[number].send(([prompts[i] for i in shard], [keys[i] for i in shard], draw))
         while shards:
             ready = wait([self.replicas[number].messages for number in shards])
             for number in [number for number in shards if self.replicas[number].messages in ready]:
-                message = self.replicas[number].receive()
-                if "error" in message:
+                what, said = self.replicas[number].receive()
+                if what == "error":
                     self.close()
-                    raise InputError(f"sampling: process {number + 1} of {len(self.replicas)} {message['error']}")
-                if "done" in message:
-                    counts[number] = message["done"]
+                    raise InputError(f"sampling: process {number + 1} of {len(self.replicas)} {said}")
+                if what == "progress":
+                    counts[number] = said
                     progress(*map(sum, zip(*counts.values(), strict=True)))
-                    continue
-                for index, completions in zip(shards.pop(number), message["completions"], strict=True):
-                    results[index] = [Completion(*values) for values in completions]
+                else:
+                    for index, completions in zip(shards.pop(number), said, strict=True):
+                        results[index] = completions
         return results
 
     def close(self) -> None:
@@ -65,9 +63,9 @@ class ShardedEngine(TextEngine):
 
 
 class Replica:
-    """A process that holds one copy of the model, with the arguments of its engine and the variables of its devices."""
+    """A process that holds one copy of the model, given the arguments of `_open` and the variables of its devices."""
 
-    def __init__(self, arguments: dict, environment: dict[str, str]):
+    def __init__(self, opening: tuple, environment: dict[str, str]):
         self.messages, other = Pipe()
         with other:
             self.process = subprocess.Popen(
@@ -77,21 +75,21 @@ class Replica:
                 env=os.environ | environment,
                 start_new_session=True,  # so that ending it also ends what vLLM starts
             )
-        self.send(arguments)
+        self.send(opening)
 
-    def send(self, message: dict) -> None:
+    def send(self, message: tuple) -> None:
         """Sends a message; `receive` finds out if the process has died."""
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            self.messages.send_bytes(json.dumps(message).encode())
+            self.messages.send(message)
 
-    def receive(self) -> dict:
-        """Waits for a message; if the process has ended, that is an error message."""
+    def receive(self) -> tuple[str, Any]:
+        """Waits for a message, (progress, completions or error; what it says); that the process has ended is an error."""
         try:
-            return json.loads(self.messages.recv_bytes())
-        except (EOFError, ConnectionResetError):
+            return self.messages.recv()
+        except (EOFError, OSError):  # OSError: it ended in the middle of a message
             code = self.process.wait()
             how = f"was killed by signal {-code} (out of memory?)" if code < 0 else f"ended with status {code}"
-            return {"error": f"{how}; run the same command again, with fewer sampling_replicas if it recurs"}
+            return "error", f"{how}; run the same command again, with fewer sampling_replicas if it recurs"
 
     def end(self) -> None:
         """Kills the process and what it started."""
@@ -123,39 +121,33 @@ def serve(parent: int, handle: int) -> None:
 
     threading.Thread(target=end_with_parent, daemon=True).start()
     with Connection(handle) as messages:
-
-        def answer(**message) -> None:
-            messages.send_bytes(json.dumps(message).encode())
-
-        given = json.loads(messages.recv_bytes())
         try:
-            with _open(given) as engine:
+            with _open(*messages.recv()) as engine:
                 while True:
-                    job = json.loads(messages.recv_bytes())
-                    job["draw"] = Draw(**job["draw"])
-                    sampled = engine.sample(**job, progress=lambda done, tokens: answer(done=[done, tokens]))
-                    answer(completions=[[list(vars(c).values()) for c in completions] for completions in sampled])
+                    job = messages.recv()
+                    sampled = engine.sample(*job, lambda *counts: messages.send(("progress", counts)))
+                    messages.send(("completions", sampled))
         except EOFError:
             return
         except InputError as error:
-            answer(error=f"could not start: {error}")
+            messages.send(("error", f"could not start: {error}"))
         except Exception as error:
-            answer(error=f"failed: {type(error).__name__}: {error}")
+            messages.send(("error", f"failed: {type(error).__name__}: {error}"))
             raise
 
 
-def _open(given: dict) -> TextEngine:
-    if given["engine"] == "vllm":
+def _open(model: str, sampling: Sampling, name: str, replicas: int) -> Engine:
+    if name == "vllm":
         from rlready.sampling.vllm_engine import VllmEngine
 
-        return VllmEngine.load(given["model"], Sampling(**given["sampling"]))
+        return VllmEngine.load(model, sampling)
     import torch
 
     from rlready.sampling.transformers_engine import MEMORY_SHARE, TransformersEngine
 
     # On the CPU the copies share the memory.
-    share = MEMORY_SHARE if torch.cuda.is_available() else MEMORY_SHARE / given["replicas"]
-    return TransformersEngine.load(given["model"], share)
+    share = MEMORY_SHARE if torch.cuda.is_available() else MEMORY_SHARE / replicas
+    return TransformersEngine.load(model, share)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from rlready.models.architecture import check_length, check_recurrence, count_po
 from rlready.models.load import load_model, load_tokenizer
 from rlready.models.prompts import check_tokens, list_eos_token_ids
 from rlready.runtime.events import tell_once
-from rlready.sampling.engine import Completion, Draw, OnSampled, TextEngine, cut_at_stop, ignore_progress, read_completion
+from rlready.sampling.engine import Completion, Draw, Engine, OnSampled, cut_at_stop, ignore_progress, read_completion
 
 MEMORY_SHARE = 0.25  # of the free memory, for the cache and the logits of one batch
 LARGEST_BATCH = 1024  # rows; more gained no throughput on the list machine
@@ -34,11 +34,11 @@ GROUPED = "rlready_grouped"  # transformers' name for `attend_grouped`
 
 
 def attend_grouped(module, query, key, value, attention_mask, scaling=None, **kwargs):
-    """Attention with grouped queries, without the copies of the whole cache that transformers 5.17 makes for every query head.
+    """Attention with grouped queries, without the copies of the cache that transformers 5.17 makes for every query head.
 
     On the CPU these took most of the time of sampling from SmolLM2-135M. One new token needs no causal mask, so the query heads
-    that share a key can be treated as the tokens of one attention. Arguments and result are those of `sdpa_attention_forward`:
-    (rows, heads, tokens, size), and (rows, tokens, heads, size) without weights.
+    that share a key are treated as the tokens of one attention. As `sdpa_attention_forward`, it takes the shape (rows, heads,
+    tokens, size) and returns (rows, tokens, heads, size), without weights.
     """
     rows, heads, tokens, size = query.shape
     shared = key.shape[1]
@@ -123,7 +123,7 @@ class StopWatch:
         return cut_at_stop(text, self.stop)[1]
 
 
-class TransformersEngine(TextEngine):
+class TransformersEngine(Engine):
     """Samples from a causal language model in evaluation mode; a batch takes at most a share of the free memory."""
 
     name = "transformers"
@@ -167,9 +167,11 @@ class TransformersEngine(TextEngine):
         rows.sort(key=lambda row: (len(prompts[row[0]]), row))
         done = tokens = 0
         size = self._fit_batch(longest)
+        batches: list[list[tuple[int, int]]] = []
         # Padding may change a state, so a batch of such a model has prompts of one length.
-        groups = itertools.groupby(rows, key=lambda row: self.stateful and len(prompts[row[0]]))
-        batches = [some[start : start + size] for _, (*some,) in groups for start in range(0, len(some), size)]
+        for _, group in itertools.groupby(rows, key=lambda row: self.stateful and len(prompts[row[0]])):
+            some = list(group)
+            batches += [some[start : start + size] for start in range(0, len(some), size)]
         for batch in batches:
             decoded = self._decode(prompts, keys, batch, draw)
             for row, (ids, logprob) in zip(batch, decoded, strict=True):
@@ -250,20 +252,14 @@ class TransformersEngine(TextEngine):
         return Rows(cache, self._forward(ids, mask, places.clamp(min=0), cache), lengths, mask)
 
     def _forward(self, ids, mask, positions, cache) -> torch.Tensor:
-        """Returns the logits of the next token, shape (rows, vocabulary), and extends the cache.
-
-        The new tokens and their positions have the shape (rows, new tokens), the mask (rows, all tokens).
-        """
+        """Extends the cache by tokens and their positions, (rows, new); returns the next token's logits, (rows, vocabulary)."""
         options = {self.cache_name: cache, "use_cache": True, "logits_to_keep": 1}
         return self.model(input_ids=ids, attention_mask=mask, position_ids=positions, **options).logits[:, -1]
 
     @staticmethod
     def _pick(logits: torch.Tensor, uniform: torch.Tensor, temperature: float) -> tuple[torch.Tensor, torch.Tensor]:
-        """Returns the next token of each row and its log-probability, both of shape (rows,), like `uniform`, in [0, 1).
-
-        The token is the most likely at temperature 0 (its log-probability is then 0), else the inverse of the CDF at `uniform`.
-        """
-        if temperature == 0:
+        """Returns each row's next token, the inverse CDF at `uniform`, in [0, 1), and its log-probability; all are (rows,)."""
+        if temperature == 0:  # greedily
             return logits.argmax(-1), uniform.new_zeros(len(uniform))
         probabilities = torch.softmax(logits.float() / temperature, -1)  # (rows, vocabulary)
         cdf = probabilities.cumsum(-1, dtype=torch.double)  # (rows, vocabulary)

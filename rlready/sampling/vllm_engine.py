@@ -13,12 +13,12 @@ from rlready.errors import InputError
 from rlready.models.load import choose_precision, fetch_weights, load_tokenizer, locate
 from rlready.models.prompts import find_eos_token_id
 from rlready.models.weights import read_headers
-from rlready.sampling.engine import Completion, Draw, OnSampled, TextEngine, ignore_progress
+from rlready.sampling.engine import Completion, Draw, Engine, OnSampled, ignore_progress
 
 CPU_CACHE_SHARE = 0.25  # of the free memory
 
 
-class VllmEngine(TextEngine):
+class VllmEngine(Engine):
     """Samples with vLLM 0.22 to 0.31, the versions that TRL 1.16 accepts."""
 
     name = "vllm"

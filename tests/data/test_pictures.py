@@ -170,7 +170,8 @@ def test_more_samples_extend_fewer_and_neighbours_change_nothing(seeing):
     assert engine.sample(prompts[:1], ["a"], Draw(3, 6, temperature=3.0, seed=5))[0] != many[0][:3]
     (whole,) = engine.sample(prompts[:1], ["a"], Draw(1, 12, temperature=0))[0]
     assert whole.finished and whole.ids[-1] in engine.ends
-    assert engine.sample(prompts[:1], ["a"], Draw(1, 12, temperature=0, stop=["boxed"]))[0][0].text == "\\"
+    (stopped,) = engine.sample(prompts[:1], ["a"], Draw(1, 12, temperature=0, stop=["boxed"]))[0]
+    assert stopped.text == "\\" and stopped.finished and stopped.ids == whole.ids[: len("\\boxed")]
 
 
 def test_what_the_model_folder_says_of_sampling_changes_nothing(seeing, tmp_path):

@@ -249,9 +249,9 @@ from rlready.evaluation.samples import keep_samples
 from rlready.evaluation.parts import EvaluationProgress, sample_problems
 from rlready.evaluation.samples import read_rows
 from rlready.evaluation.score import count_samples
-from rlready.sampling.engine import Completion, Draw, TextEngine
+from rlready.sampling.engine import Completion, Draw, Engine
 
-class Loud(TextEngine):
+class Loud(Engine):
     name, precision = "loud", "float32"
     def encode(self, row): return [0]
     def show(self, row): return row["question"]

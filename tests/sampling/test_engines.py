@@ -7,10 +7,12 @@ import json
 import os
 import re
 import signal
+import struct
 import subprocess
 import sys
 import threading
 import time
+from multiprocessing.connection import Pipe
 from types import SimpleNamespace
 
 import pytest
@@ -24,7 +26,7 @@ from rlready.models.prompts import encode_prompt
 from rlready.records.outcome import BaseModel, Candidate
 from rlready.sampling.choose import choose_engine, open_engine
 from rlready.sampling.engine import Draw, cut_at_stop
-from rlready.sampling.sharded_engine import ShardedEngine, divide_devices
+from rlready.sampling.sharded_engine import Replica, ShardedEngine, divide_devices
 from rlready.sampling.transformers_engine import TransformersEngine
 from rlready.stages.benchmark import stage as benchmark
 from rlready.stages.curate.curate import curate
@@ -149,6 +151,17 @@ def test_every_copy_gets_devices_of_its_own(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 8)
     assert [e["OMP_NUM_THREADS"] for e in divide_devices(1, 3)] == ["2", "2", "2"]
+
+
+def test_a_process_killed_in_the_middle_of_a_message_is_reported_as_killed():
+    replica = Replica.__new__(Replica)
+    replica.messages, other = Pipe()
+    replica.process = subprocess.Popen([sys.executable, "-c", "import os; os.kill(os.getpid(), 9)"])
+    os.write(other.fileno(), struct.pack("!i", 100) + b"half of it")
+    other.close()
+    what, said = replica.receive()
+    assert what == "error" and "was killed by signal 9" in said
+    replica.messages.close()
 
 
 @pytest.mark.parametrize(
