@@ -2,9 +2,7 @@
 
 The problem `3 5 7 2>21?` means: make 21 of 3, 5, 7 and 2. A solution is a list of steps, `5+2=7,7*3=21`; each replaces two
 numbers by their sum, difference or product, and the last result is the target. Many solutions are right, so the verifier
-follows the steps. Wrong ones calculate wrongly, use a number that is not left, or end elsewhere.
-
-The module is a plug-in like those of other packages.
+follows the steps. The module is a plug-in like those of other packages.
 """
 
 import json

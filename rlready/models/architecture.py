@@ -21,6 +21,7 @@ TYPES: dict[tuple[type, ...], tuple[str, ...]] = {
     (int, type(None)): ("bos_token_id", "head_dim", "pad_token_id"),
 }
 REQUIRED = {"max_position_embeddings", "num_key_value_heads", "rms_norm_eps", "tie_word_embeddings"}
+DEQUANTISE = "dequantise them (model.dequantize()) and save the model again"
 # Linear layers of a decoder layer, in the order of `Shape.linear`.
 LINEAR = [f"self_attn.{name}_proj" for name in "qkvo"] + [f"mlp.{name}_proj" for name in ("gate", "up", "down")]
 
@@ -67,10 +68,8 @@ class Shape:
 
         Counted tensor by tensor as in Korthikanti et al. 2022 (https://arxiv.org/abs/2205.05198), section 4.1, for a gated
         MLP and attention that does not keep its scores. The loss does not keep the logits (TRL 1.16 computes them in pieces).
-
-        Args:
-            checkpointing: Whether only the inputs of the layers are kept, and one layer at a time is computed again.
-            autocast: Whether linear layers compute in bfloat16, as on GPUs; the residual stream and the norms stay in float32.
+        With `checkpointing` only the inputs of layers are kept, and one layer at a time is computed again; with `autocast`
+        linear layers compute in bfloat16, as on GPUs, and the residual stream and the norms in float32.
         """
         hidden, queries, keys = self.hidden, self.heads * self.head_dim, self.kv_heads * self.head_dim
         # Two norms keep their input and what they multiply, in float32; autocast casts the input of each linear layer.
@@ -115,12 +114,11 @@ class Architecture:
 
 
 def inspect_architecture(location: dict[str, Any], config: dict, tensors: Tensors | None = None) -> Architecture:
-    """Returns what a config.json describes, compared with the headers of the weights if they are given.
+    """Returns what a config.json describes, compared with `tensors`, the headers of the weights, if they are given.
 
     A plain decoder with exactly the tensors that it should have is accepted without transformers, which takes ten seconds of
-    CPU to import. transformers decides on everything else. `location` are the arguments of `from_pretrained`, `tensors` the
-    headers of the weights. Raises InputError if transformers does not know the architecture, its weights are quantised, or the
-    tensors are not its own.
+    CPU to import; transformers, given `location`, the arguments of `from_pretrained`, decides on everything else. Raises
+    InputError if it does not know the architecture, the weights are quantised, or the tensors are not those of the model.
     """
     where = location["pretrained_model_name_or_path"]
     _refuse_sizes(config, where)
@@ -153,17 +151,17 @@ def inspect_architecture(location: dict[str, Any], config: dict, tensors: Tensor
 
 def _refuse_sizes(config: dict, where: str) -> None:
     """Raises InputError if positions or heads cannot be computed, which transformers finds when it does."""
-    what, shape = "", read_shape(config) if config.get("model_type") in PLAIN else None
     theta = (config.get("rope_parameters") or {}).get("rope_theta", config.get("rope_theta"))
     if isinstance(theta, int | float) and theta <= 0:
-        what = f"rope_theta is {theta:g}, and must be above 0"
-    elif shape and all(type(size) is int and size > 0 for size in (shape.heads, shape.kv_heads, shape.head_dim)):
-        if shape.heads % shape.kv_heads:
-            what = f"num_attention_heads {shape.heads} is no multiple of num_key_value_heads {shape.kv_heads}"
-        elif shape.head_dim % 2:
-            what = f"head_dim {shape.head_dim} is odd, and rotary positions turn pairs"
-    if what:
+        raise InputError(f"{where}: rope_theta is {theta:g}, and must be above 0; correct its config.json")
+    shape = read_shape(config) if config.get("model_type") in PLAIN else None
+    if not shape or any(type(size) is not int or size < 1 for size in (shape.heads, shape.kv_heads, shape.head_dim)):
+        return
+    if shape.heads % shape.kv_heads:
+        what = f"num_attention_heads {shape.heads} is no multiple of num_key_value_heads {shape.kv_heads}"
         raise InputError(f"{where}: {what}; correct its config.json")
+    if shape.head_dim % 2:
+        raise InputError(f"{where}: head_dim {shape.head_dim} is odd, and rotary positions turn pairs; correct its config.json")
 
 
 def _is_usual(config: dict) -> bool:
@@ -211,10 +209,7 @@ def _list_tensors(config: dict) -> dict[str, list[int]] | None:
 
 
 def read_architecture(location: dict[str, Any]):
-    """Returns the configuration of a model, given the arguments of `from_pretrained`.
-
-    Raises InputError if transformers does not know its architecture, it is an encoder, or its weights are quantised.
-    """
+    """Returns the configuration of a model, given the arguments of `from_pretrained`; raises InputError if it is unusable."""
     from transformers import AutoConfig
 
     where = location["pretrained_model_name_or_path"]
@@ -234,10 +229,8 @@ def read_architecture(location: dict[str, Any]):
         )
     if quantised := getattr(config, "quantization_config", None):
         how = quantised if isinstance(quantised, dict) else vars(quantised)
-        raise InputError(
-            f"{where}: its weights are quantised ({how.get('quant_method', 'quantization_config in config.json')}), which is"
-            " not supported; dequantise them (model.dequantize()) and save the model again"
-        )
+        kind = how.get("quant_method", "quantization_config in config.json")
+        raise InputError(f"{where}: its weights are quantised ({kind}), which is not supported; {DEQUANTISE}")
     return config
 
 
@@ -261,10 +254,7 @@ def _compare(model, config, tensors: Tensors, where: str) -> None:
 
     for name, (kind, _) in tensors.items():
         if name.endswith(".weight") and kind not in FLOATS:
-            raise InputError(
-                f"{where}: {name} is stored as {kind}: quantised weights are not supported; dequantise them and save the"
-                " model again"
-            )
+            raise InputError(f"{where}: {name} is stored as {kind}: quantised weights are not supported; {DEQUANTISE}")
     empty = {name: torch.empty(shape, device="meta") for name, (_, shape) in tensors.items()}
     options = {"device_map": "meta", "ignore_mismatched_sizes": True, "output_loading_info": True}
     try:

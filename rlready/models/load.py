@@ -27,16 +27,15 @@ CONFIGURATION = ("config.json", "tokenizer.json", "tokenizer_config.json")
 
 
 def find_model(model: str, revision: str) -> BaseModel:
-    """Finds and checks a model without loading it; see `inspect_model`."""
+    """Returns the model that `inspect_model` finds."""
     return inspect_model(model, revision)[0]
 
 
 def inspect_model(model: str, revision: str) -> tuple[BaseModel, Architecture | None]:
-    """Finds and checks a model, a hub id, folder or builtin name, without loading it.
+    """Finds and checks a model, a hub id, folder or builtin name, without loading it; returns it and a folder's architecture.
 
-    Returns its location, with a digest of its contents (local) or its commit (hub), and the architecture of a folder. Raises
-    InputError if the folder is incomplete, its weights do not fit its configuration, or the hub does not have the model, and
-    Unreachable if the hub cannot be reached.
+    Raises InputError if the folder is incomplete, its weights do not fit its configuration, or the hub does not have the model,
+    and Unreachable if the hub cannot be reached.
     """
     if model in BUILTIN:
         return BaseModel(model, "", digest_folder(BUILTIN[model])), None
@@ -144,10 +143,9 @@ def choose_precision() -> str:
 
 
 def load_model(model: str | Path | BaseModel, dtype: str | None = None, kind: Any = None, **arguments):
-    """Returns the model in evaluation mode, with the class `kind`, by default that of causal language models.
+    """Returns the model in evaluation mode, of the class `kind`, in `dtype`, by default `choose_precision()`.
 
-    Raises InputError if weights are missing, unexpected, of other shapes or not finite. They get the type `dtype`,
-    `choose_precision()` by default; further arguments are those of from_pretrained.
+    Raises InputError if weights are missing, unexpected, of other shapes or not finite.
     """
     import torch
     from transformers import AutoModelForCausalLM
@@ -188,10 +186,7 @@ def find_file(base: BaseModel, name: str) -> Path | None:
 
 
 def fetch_weights(model: str | Path | BaseModel) -> Path:
-    """Returns the folder that holds a model's weights, after downloading those of a hub model.
-
-    Raises InputError if it has no safetensors, Unreachable as `find_file` does.
-    """
+    """Returns the folder of a model's weights, downloaded if need be; raises InputError if it has none, or Unreachable."""
     location = locate(model)
     if (folder := Path(location["pretrained_model_name_or_path"])).is_dir():
         return folder
@@ -208,11 +203,13 @@ def fetch_weights(model: str | Path | BaseModel) -> Path:
 def read_json(base: BaseModel, name: str) -> dict | None:
     """Returns what a JSON file of a model holds, None if the model has none; raises InputError if it is not JSON."""
     path = find_file(base, name)
+    if not path:
+        return None
     try:
-        read = json.loads(path.read_text()) if path else None
+        read = json.loads(path.read_text())
     except ValueError as error:
-        raise InputError(f"{name} of {base.location} is not JSON ({error})") from error
-    if path and not isinstance(read, dict):
+        raise InputError(f"{name} of {base.location} is not JSON ({error}); copy it again") from error
+    if not isinstance(read, dict):
         raise InputError(f"{name} of {base.location} is not an object of JSON; copy it again")
     return read
 

@@ -99,10 +99,10 @@ def find_opening(tokenizer) -> str:
 
 
 def continue_thought(opening: str, solution: str) -> str:
-    """Returns a solution as it continues the opening of its answer, so that there is one <think> block, not two.
+    """Returns a solution that continues what the chat template writes before the answer, with one <think> block, not two.
 
-    The opening is what the chat template writes before the answer. If it opens a block, the solution continues that one; if it
-    closes an empty one, the model thinks outside of a block, and so does the solution.
+    If the template opens a block, the solution continues that one; if it closes an empty one, so that the model thinks outside
+    of a block, so does the solution.
     """
     block = THOUGHT.match(solution)
     if not block:

@@ -42,10 +42,7 @@ def find_commit(kind: str, name: str, revision: str | None) -> str:
 
 
 def digest_remote(url: str) -> tuple[str, list[str]]:
-    """Returns a digest of a folder's files by name, size and the store's checksum, and their names.
-
-    Raises InputError if the store cannot be reached, or has no such folder.
-    """
+    """Returns a digest of a model folder's files (name, size, checksum) and their names; raises as `copy_remote`."""
     files, folder = open_store(url)
     with _explain(url):
         found = files.find(folder, maxdepth=1, detail=True).items()
@@ -57,7 +54,7 @@ def digest_remote(url: str) -> tuple[str, list[str]]:
 
 
 def copy_remote(url: str, names: list[str], folder: Path) -> None:
-    """Copies files of a remote folder; raises InputError if the store cannot be reached."""
+    """Copies files of a remote folder; raises InputError if the store cannot be reached, or there is no such folder."""
     files, place = open_store(url)
     folder.mkdir(parents=True, exist_ok=True)
     with _explain(url):
@@ -66,7 +63,7 @@ def copy_remote(url: str, names: list[str], folder: Path) -> None:
 
 
 def copy_all(url: str, folder: Path) -> Path:
-    """Copies a remote file, or a folder with all in it, into a folder; returns where it is. Raises as `copy_remote`."""
+    """Copies a remote file or whole folder into a folder, and returns where it is; raises as `copy_remote`."""
     files, place = open_store(url)
     target = folder / place.rstrip("/").rsplit("/", 1)[-1]
     with _explain(url):

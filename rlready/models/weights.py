@@ -42,23 +42,22 @@ def refuse_pointer(path: Path) -> None:
 def read_headers(folder: Path, whole: bool = False) -> Tensors:
     """Returns type and shape of each tensor of a folder, by name.
 
-    Raises InputError if a file is missing, truncated or a pointer, or holds values that `check_numbers` refuses; the values of
-    files of more than `MOST_READ` bytes are read only if `whole`.
+    Raises InputError if a file is missing, truncated or a pointer, or holds values that `check_numbers` refuses; those of files
+    larger than MOST_READ are read only if `whole`.
     """
-    names, expected = [FILE], set()
-    if not (folder / FILE).exists():
-        if not (folder / INDEX).exists():
-            raise InputError(f"{folder} has neither {FILE} nor {INDEX}; {NOT_LOADED}")
-        placed = read_index(folder / INDEX)
-        names, expected = sorted(set(placed.values())), set(placed)
-    tensors: Tensors = {}
     config = folder / "config.json"
     kind = json.loads(config.read_text()).get("model_type", "") if config.exists() else ""
-    for name in names:
+    if (folder / FILE).exists():
+        return read_header(folder / FILE, whole, kind)
+    if not (folder / INDEX).exists():
+        raise InputError(f"{folder} has neither {FILE} nor {INDEX}; {NOT_LOADED}")
+    tensors: Tensors = {}
+    placed = read_index(folder / INDEX)
+    for name in sorted(set(placed.values())):
         if not (folder / name).exists():
             raise InputError(f"{folder}: {name}, which {INDEX} names, is missing; copy it, or save the model again")
         tensors |= read_header(folder / name, whole, kind)
-    if lost := sorted(expected - tensors.keys()):
+    if lost := sorted(placed.keys() - tensors.keys()):
         raise InputError(f"{folder}: {lost[0]}, which {INDEX} names, is in none of its files; save the model again")
     return tensors
 
@@ -76,29 +75,24 @@ def read_index(path: Path) -> dict[str, str]:
 def read_header(path: Path, whole: bool = False, kind: str = "") -> Tensors:
     """Returns type and shape of each tensor of a file, by name; see `read_headers`."""
     refuse_pointer(path)
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        try:
-            header = json.loads(file.read(length if length <= size else 0))
-            entries = {name: entry for name, entry in header.items() if name != "__metadata__"}
-            end = 8 + length + max((entry["data_offsets"][1] for entry in entries.values()), default=0)
-        except (ValueError, AttributeError, KeyError, TypeError) as error:
-            raise InputError(f"{path} is not a safetensors file, or is truncated; copy it again") from error
-    if end != size:
-        raise InputError(f"{path} has {size} bytes and its header describes {end}: it is truncated; copy it again")
     try:
-        with safe_open(path, "np"):  # compares the place of each tensor with its shape, as every reader does
+        with safe_open(path, "np"):  # compares the place of each tensor with its shape, and all with the size of the file
             pass
     except SafetensorError as error:
-        raise InputError(f"{path}: its header is damaged ({one_line(error)}); copy it again") from error
-    for name, entry in entries.items() if whole or size <= MOST_READ else ():
+        raise InputError(
+            f"{path} is truncated or damaged, or is not a safetensors file ({one_line(error)}); copy it again"
+        ) from error
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(length))
+    header.pop("__metadata__", None)
+    for name, entry in header.items() if whole or path.stat().st_size <= MOST_READ else ():
         if entry["dtype"] in FLOATS and 0 not in entry["shape"]:
             offset = 8 + length + entry["data_offsets"][0]
             values: np.ndarray = np.memmap(path, FLOATS[entry["dtype"]], "r", offset, tuple(entry["shape"]))
             values = (values.astype("<u4") << 16).view("<f4") if entry["dtype"] == "BF16" else values
             _refuse_value(name, values, str(path), kind)
-    return {name: (entry["dtype"], entry["shape"]) for name, entry in entries.items()}
+    return {name: (entry["dtype"], entry["shape"]) for name, entry in header.items()}
 
 
 def refuse_keys(found: dict, where: str) -> None:
@@ -107,21 +101,18 @@ def refuse_keys(found: dict, where: str) -> None:
     transformers would initialise such weights at random.
     """
     missing, unexpected = sorted(found["missing_keys"]), sorted(found["unexpected_keys"])
-    said = [
-        f"{len(names)} {what} ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})"
-        for names, what in ((missing, "tensors are missing"), (unexpected, "are of no layer that config.json describes"))
-        if names
-    ]
-    said += [
-        f"{name} has the shape {list(stored)}, and config.json describes {list(built)}"
-        for name, stored, built in sorted(found["mismatched_keys"])[:1]
-    ]
+    said = []
+    for names, what in ((missing, "tensors are missing"), (unexpected, "are of no layer that config.json describes")):
+        if names:
+            said.append(f"{len(names)} {what} ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})")
+    for name, stored, built in sorted(found["mismatched_keys"])[:1]:
+        said.append(f"{name} has the shape {list(stored)}, and config.json describes {list(built)}")
     said += [one_line(text) for text in found.get("error_msgs", [])[:1]]
     if not said:
         return
     advice = "save model and configuration together with save_pretrained"
-    inner = next((name for name in missing if unexpected and unexpected[0].endswith(f".{name}")), "")
-    wrappers = {unexpected[0].removesuffix(inner): "a wrapper"} if inner else {}
+    first = unexpected[0] if unexpected else ""
+    wrappers = {first.removesuffix(name): "a wrapper" for name in missing if first.endswith(f".{name}")}
     for part, whose in (wrappers | PREFIXES).items():
         if unexpected and all(name.startswith(part) or f".{part}" in name for name in unexpected):
             advice = f"all those names have {part} ({whose}): save the unwrapped model and configuration with save_pretrained"

@@ -21,13 +21,8 @@ def reward(
     below), so a machine that stalls teaches nothing. A completion without a readable answer is wrong, not unknown: the policy
     would otherwise learn to write such answers; see `judge`.
 
-    Args:
-        completions: Texts, or lists of messages whose last one is judged; a thought that a tokenizer's response template sets
-            apart is judged too.
-        answer: Reference answers, from the column of the data set.
-        format: Answer formats.
-        log_metric: TRL's, which logs a metric besides its own.
-        **columns: The other columns.
+    Completions are texts, or lists of messages whose last one is judged, with the thought that a tokenizer's response template
+    sets apart. `answer` and `format` are columns of the data set; TRL's `log_metric` logs a metric besides its own.
     """
     judgements = judge_all(zip(map(_read_text, completions), answer, format, strict=True))
     if log_metric:
@@ -37,18 +32,11 @@ def reward(
 
 
 def make_reward(answer: str = "answer", answer_format: str = "boxed") -> Reward:
-    """Returns a reward function for GRPOTrainer.
-
-    Args:
-        answer: Column of the data set that holds the reference answers.
-        answer_format: How answers are found and compared; see `judge`.
-    """
+    """Returns a reward function for GRPOTrainer, given the column of the reference answers and their format; see `judge`."""
 
     def verifier_reward(completions: Sequence[Any], **columns: Any) -> list[float | None]:
         if answer not in columns:
-            raise KeyError(
-                f"the data set has no column {answer!r}; name that of the reference answers: make_reward(answer=...)"
-            )
+            raise KeyError(f"the data set has no column {answer!r}; name that of the references: make_reward(answer=...)")
         references = [str(reference) for reference in columns[answer]]
         return reward(completions, references, [answer_format] * len(references), columns.get("log_metric"))
 

@@ -47,10 +47,8 @@ def register_filter() -> None:
             self.answer, self.answer_format = answer, answer_format
 
         def apply(self, resps: Iterable[Sequence[str]], docs: list[dict[str, Any]]) -> list[list[str]]:
-            return [
-                [self._replace(text, str(doc[self.answer])) for text in texts] for texts, doc in zip(resps, docs, strict=True)
-            ]
+            pairs = ((texts, str(doc[self.answer])) for texts, doc in zip(resps, docs, strict=True))
+            return [[self._replace(text, reference) for text in texts] for texts, reference in pairs]
 
         def _replace(self, text: str, reference: str) -> str:
-            right = judge(text, reference, self.answer_format).right
-            return UNKNOWN if right is None else reference if right else WRONG
+            return {None: UNKNOWN, True: reference, False: WRONG}[judge(text, reference, self.answer_format).right]

@@ -1,5 +1,6 @@
 """Why a stage failed, in one line with what to change."""
 
+import contextlib
 import errno
 import re
 import shutil
@@ -19,8 +20,10 @@ ADVICE = {
 }
 FULL = 1 << 20  # bytes; a disk with fewer free is full
 ROOM = "free some (`rlready clean` removes what old runs left), or request more storage"
-# How torch.save fails if the disk takes only a part.
-CUT_OFF = re.compile(r"PytorchStreamWriter failed writing|inline_container.*unexpected pos")
+# How torch.save fails if the disk takes only a part, and safetensors.
+CUT_OFF = re.compile(
+    rf"PytorchStreamWriter failed writing|inline_container.*unexpected pos|\(os error ({errno.ENOSPC}|{errno.EDQUOT})\)"
+)
 EVENTS = ("/sys/fs/cgroup/memory.events", "/sys/fs/cgroup/memory/memory.oom_control")
 
 
@@ -39,11 +42,9 @@ def describe_error(stage: str, error: Exception, places: Iterable[Path] = ()) ->
 
 def lacks_space(error: Exception) -> bool:
     """Returns True if a full disk caused an exception; safetensors and torch.save raise errors of their own."""
-    full = (errno.ENOSPC, errno.EDQUOT)
     if isinstance(error, OSError):
-        return error.errno in full
-    said = str(error)
-    return any(f"(os error {number})" in said for number in full) or bool(CUT_OFF.search(said))
+        return error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return bool(CUT_OFF.search(str(error)))
 
 
 def describe_death(stage: str, code: int, starved: bool, places: Iterable[Path] = ()) -> str:
@@ -77,8 +78,6 @@ def _advise(stage: str) -> str:
 def count_kills() -> int:
     """Returns how many processes of this container or control group the kernel has killed for memory."""
     for path in map(Path, EVENTS):
-        try:
+        with contextlib.suppress(OSError, ValueError):
             return int(dict(line.split() for line in path.read_text().splitlines()).get("oom_kill", 0))
-        except (OSError, ValueError):
-            continue
     return 0

@@ -25,8 +25,8 @@ def annotate(about: dict[str, Any], *artifacts) -> None:
     """Writes figures and texts into the metadata of a stage's outputs, which KFP's UI shows.
 
     Unknown ones are left out: a null fails the task (backend/src/v2/metadata/converter.go:166). Metrics get figures only, as
-    KFP reads a text among them as 0 (client.go:1499); if there are metrics, no other artifact repeats the figures. Texts are
-    shortened. An output without a file gets its metadata as content: kfp.local would count it as lost.
+    KFP reads a text among them as 0 (client.go:1499), and no other artifact then repeats them. Texts are shortened. An output
+    without a file gets its metadata as content: kfp.local would count it as lost.
     """
     known = {key: kept for key, value in about.items() if (kept := _normalise(value)) is not None}
     figures: dict[str, str | float | int] = {key: value for key, value in known.items() if not isinstance(value, str)}

@@ -146,7 +146,7 @@ def test_a_model_in_shards_needs_every_one(tiny_model, tmp_path):
     with pytest.raises(InputError, match=f"{last.name}, which model.safetensors.index.json names, is missing"):
         find_model(str(folder), "")
     last.write_bytes((tmp_path / "shard").read_bytes()[:-8])
-    with pytest.raises(InputError, match=rf"{last.name} has \d+ bytes and its header describes \d+: it is truncated"):
+    with pytest.raises(InputError, match=rf"{last.name} is truncated or damaged, .*; copy it again"):
         find_model(str(folder), "")
 
 
@@ -158,7 +158,7 @@ def test_a_header_whose_shapes_and_places_differ_is_refused(change, tmp_path):
     header = json.loads(content[8 : 8 + length])
     header = json.dumps({"w": header["w"] | change, "v": header["w"] | {"shape": [6]}}).encode()
     (tmp_path / FILE).write_bytes(len(header).to_bytes(8, "little") + header + content[8 + length :])
-    with pytest.raises(InputError, match=f"{FILE}: its header is damaged .*copy it again"):
+    with pytest.raises(InputError, match=f"{FILE} is truncated or damaged, .*copy it again"):
         read_headers(tmp_path)
 
 
