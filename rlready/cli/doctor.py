@@ -16,8 +16,8 @@ from rlready.errors import InputError, error_context
 from rlready.placement.placement import Placements
 from rlready.run.kfp.package import compiled
 from rlready.run.kfp.preflight import compare_with_cluster
-from rlready.runtime.devices import describe_device
 from rlready.tracking.client import check_server, show_address
+from rlready.training.processes import describe_device
 from rlready.verifier import find_format, find_origin
 
 LEAST_DISK, ENOUGH_DISK = 2 << 30, 20 << 30  # the laptop recipe writes 0.5 GB; a checkpoint of 8B parameters is 16 GB

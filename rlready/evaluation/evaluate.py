@@ -43,8 +43,7 @@ class BenchmarkData:
 class Evaluation:
     """A model and the benchmarks to evaluate it on; equal evaluations draw equal samples."""
 
-    model: str  # folder, hub id or builtin name
-    digest: str  # hub commit, or digest of the folder
+    base: BaseModel
     benchmarks: list[BenchmarkData]
     samples: int  # per problem at temperature 1; 0: greedy only
     sampling: Sampling
@@ -58,8 +57,8 @@ class Evaluation:
         plugged = {origin.name: origin.release for origin in origins if origin.digest}
         return {
             "form": FORM,
-            "model": self.model,
-            "digest": self.digest,
+            "model": self.base.location,
+            "digest": self.base.digest,
             "samples": self.samples,
             "sampling": dataclasses.asdict(self.sampling) | {"engine": self.engine},
             "precision": self.precision,
@@ -74,18 +73,17 @@ class Evaluation:
     @property
     def name(self) -> str:
         """Name of its folder: that of the model, and a digest of everything that the samples depend on."""
-        model = re.sub(r"[^A-Za-z0-9_.-]", "-", Path(self.model).name)
+        model = re.sub(r"[^A-Za-z0-9_.-]", "-", Path(self.base.location).name)
         return f"{model}-{_digest(self.describe())[:8]}"
 
 
 def plan_evaluation(
     model: str, revision: str, benchmarks: list[Source], samples: int, limit: int, sampling: Sampling
 ) -> Evaluation:
-    """Reads the benchmarks and checks everything before the model is loaded.
+    """Reads the benchmarks and checks everything before the model, a folder, hub id or builtin name, is loaded.
 
-    `model` is a folder, hub id or builtin name with its hub revision; `samples` of 0 is greedy only; `limit` is the maximum
-    number of problems per benchmark, the first ones, and 0 all. Raises InputError if the model or a benchmark cannot be read,
-    or a number is out of range.
+    `samples` of 0 is greedy only; `limit` is the maximum number of problems per benchmark, the first ones, and 0 all. Raises
+    InputError if the model or a benchmark cannot be read, or a number is out of range.
     """
     if samples < 0 or limit < 0:
         raise InputError(f"--samples and --limit must be 0 or more, got {samples} and {limit}")
@@ -102,7 +100,7 @@ def plan_evaluation(
         problems, left_out = read_benchmark(source, "" if source.path else found, limit)
         read.append(BenchmarkData(source.benchmark, found, problems, left_out))
     engine = "transformers" if pictures else choose_for(base, sampling)[0]
-    return Evaluation(base.location, base.revision or base.digest, read, samples, sampling, engine, choose_precision())
+    return Evaluation(base, read, samples, sampling, engine, choose_precision())
 
 
 def _digest(value: object) -> str:
@@ -120,11 +118,10 @@ class Results:
 
 
 def evaluate(evaluation: Evaluation, out: Path, report: Callable[[EvaluationProgress], None]) -> Results:
-    """Samples what is not in the folder of an evaluation yet, and scores everything.
+    """Samples what is not in the folder of an evaluation yet, scores everything, and writes FILE and results.json there.
 
-    The folder gets samples.parquet (columns SAMPLES; a greedy completion has temperature 0) and results.json. `report` is
-    called with the progress, once the model is loaded and then whenever some completions are done. Raises InputError if the
-    folder holds another evaluation, or the model cannot be loaded.
+    `report` is called with the progress, once the model is loaded and then whenever some completions are done. Raises
+    InputError if the folder holds another evaluation, or the model cannot be loaded.
     """
     _open_folder(evaluation, out)
     problems = [row | {"benchmark": benchmark.name} for benchmark in evaluation.benchmarks for row in benchmark.problems]
@@ -132,9 +129,8 @@ def evaluate(evaluation: Evaluation, out: Path, report: Callable[[EvaluationProg
     draws += [Draw.at_random(evaluation.sampling, evaluation.samples)] if evaluation.samples else []
     total, kept = count_completions(problems, draws), count_kept(out / PARTS, draws)
     if kept < total:
-        base = find_model(evaluation.model, evaluation.digest)
-        write_pointer(out / "model", base)
-        with _open_engine(base, str(out / "model"), evaluation.sampling) as engine:
+        write_pointer(out / "model", evaluation.base)
+        with _open_engine(evaluation.base, str(out / "model"), evaluation.sampling) as engine:
             sample_problems(engine, problems, draws, out / PARTS, EvaluationProgress(total, report=report))
     parts = [[part for part, _ in list_parts(out / PARTS, draw)] for draw in draws]
     join_parts([part for some in parts for part in some], out / FILE)
@@ -167,13 +163,12 @@ def _open_folder(evaluation: Evaluation, out: Path) -> None:
         differing = [key for key in ours if key != "model" and ours[key] != theirs.get(key)]
         if differing:
             raise InputError(f"{out}: holds another evaluation (other {', '.join(differing)}); give another --output")
-        (out / PARTS).mkdir(exist_ok=True)
-        return
-    out.mkdir(parents=True, exist_ok=True)
-    if any(not path.name.startswith(".") for path in out.iterdir()):  # hidden: a lock, or what a killed process left
-        raise InputError(f"{out}: is not empty and holds no evaluation; give another --output")
-    write_atomically(written, json.dumps(ours, indent=1))
-    (out / PARTS).mkdir()
+    else:
+        out.mkdir(parents=True, exist_ok=True)
+        if any(not path.name.startswith(".") for path in out.iterdir()):  # hidden: a lock, or what a killed process left
+            raise InputError(f"{out}: is not empty and holds no evaluation; give another --output")
+        write_atomically(written, json.dumps(ours, indent=1))
+    (out / PARTS).mkdir(exist_ok=True)
 
 
 def _open_engine(base: BaseModel, folder: str, sampling: Sampling) -> Engine:

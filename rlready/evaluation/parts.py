@@ -61,13 +61,10 @@ class EvaluationProgress:
 def open_parts(
     stage: str, candidate: Candidate, engine: Engine, model: str, problems: Sequence[dict], work: list[str], beside: Path
 ) -> Iterator[tuple[Path, float]]:
-    """Opens the folder for the parts of one stage of one candidate, next to the checkpoints of training.
+    """Opens the folder for the parts of one stage of one candidate; yields it, and how many seconds the parts in it took.
 
     Only work that would draw and judge the same samples finds them again: those of this candidate, engine, model folder,
     problems and settings (`work`). The folder is removed when the work is done. For `beside` see `checkpoints.open_folder`.
-
-    Yields:
-        The folder, and how many seconds the parts in it took.
     """
     asked = hashlib.sha256(json.dumps(problems, sort_keys=True, default=str).encode()).hexdigest()
     judged = [find_origin(form).release for form in sorted({row["format"] for row in problems})]
@@ -93,8 +90,7 @@ def sample_problems(
 
     The problems, rows with problem_id, question, answer and format, are the same in every call; there is a greedy draw, a
     random one, or both. A part has as many problems as should take SECONDS_A_PART at the speed of the part before, at least as
-    many as keep the engine busy, and at most MOST_TOKENS. The progress is reported before every part, and whenever some
-    completions are done.
+    many as keep the engine busy, and at most MOST_TOKENS. The progress is reported before and during every part.
     """
     kept = count_kept(folder, draws)
     progress.kept, progress.done = progress.kept + kept, progress.done + kept
@@ -118,28 +114,22 @@ def sample_part(
     problems: Sequence[dict],
     draw: Draw,
     progress: OnSampled = ignore_progress,
-    keys: Sequence[str] | None = None,
-    draws: Sequence[int] | None = None,
     first: int = 0,
 ) -> float:
     """Samples some problems, judges the samples, writes them as a part, and returns the seconds that this took.
 
-    `keys` seed each problem's samples, by default its id; `draws` is the number of each problem's draw in the sequential test,
-    and `first` that of the first sample.
+    In the sequential test the problems also have the number of a draw (`draw`), and `first` is that of the first sample.
     """
     begun = time.monotonic()
-    scored = score_problems(engine, problems, draw, progress, keys)
+    scored = score_problems(engine, problems, draw, progress)
     seconds = time.monotonic() - begun
-    write_part(part, list_rows(engine, problems, draw, scored, draws, first), seconds, scored.verifier_seconds)
+    write_part(part, list_rows(engine, problems, draw, scored, first), seconds, scored.verifier_seconds)
     return seconds
 
 
-def list_rows(
-    engine: Engine, problems: Sequence[dict], draw: Draw, scored: Scored, draws: Sequence[int] | None = None, first: int = 0
-) -> Iterator[dict]:
+def list_rows(engine: Engine, problems: Sequence[dict], draw: Draw, scored: Scored, first: int = 0) -> Iterator[dict]:
     """Yields a row of PART for every completion; for the arguments see `sample_part`."""
-    numbers: Sequence[int | None] = draws or [None] * len(problems)
-    for problem, number, completions, judgements in zip(problems, numbers, scored.completions, scored.judgements, strict=True):
+    for problem, completions, judgements in zip(problems, scored.completions, scored.judgements, strict=True):
         prompt = engine.show(problem)
         for sample, (completion, judgement) in enumerate(zip(completions, judgements, strict=True), first):
             yield {
@@ -150,7 +140,7 @@ def list_rows(
                 "gold": problem["answer"],
                 "temperature": float(draw.temperature),
                 "seed": draw.seed,
-                "draw": number,
+                "draw": problem.get("draw"),
                 "sample": sample,
                 "completion": completion.text,
                 "answer": judgement.answer and judgement.answer[:LONGEST_ANSWER],

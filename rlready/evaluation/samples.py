@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -128,14 +127,10 @@ def _appearing(path: Path) -> Iterator[Path]:
 
 
 def keep_samples(parts: Sequence[Path], out: Path, text_mb: int) -> KeptSamples:
-    """Joins the parts of a stage into the file FILE of a folder, and returns the summary for its record.
-
-    Completions beyond `text_mb` megabytes, before compression, lose their text; see `join_parts`.
-    """
+    """Joins the parts of a stage into FILE in a folder, with `text_mb` megabytes of text; returns its record."""
     out.mkdir(parents=True, exist_ok=True)
     without_text = join_parts(parts, out / FILE, text_mb * 1_000_000)
-    rows = 0
-    counts: Counter[str] = Counter()
+    rows, counts = 0, dict.fromkeys(KINDS, 0)
     excerpts: dict[str, Excerpt] = {}
     for row in read_rows(parts, SAMPLES.names):
         rows += 1
@@ -145,8 +140,7 @@ def keep_samples(parts: Sequence[Path], out: Path, text_mb: int) -> KeptSamples:
             if kind not in excerpts:
                 texts = {name: row[name] and shorten(row[name], most) for name, most in EXCERPT.items()}
                 excerpts[kind] = Excerpt(kind, row["problem_id"], row["sample"], tokens=row["tokens"], **texts)
-    shown = [excerpts[kind] for kind in KINDS if kind in excerpts]
-    return KeptSamples(rows, without_text, {kind: counts[kind] for kind in KINDS}, shown)
+    return KeptSamples(rows, without_text, counts, [excerpts[kind] for kind in KINDS if kind in excerpts])
 
 
 def classify(row: dict) -> str:

@@ -34,16 +34,10 @@ def count_right(judgements: Sequence[Sequence[Judgement]]) -> list[int]:
     return [sum(judgement.right is True for judgement in judged) for judged in judgements]
 
 
-def score_problems(
-    engine: Engine,
-    problems: Sequence[dict],
-    draw: Draw,
-    progress: OnSampled = ignore_progress,
-    keys: Sequence[str] | None = None,
-) -> Scored:
-    """Samples problems and judges the completions; for the arguments see `parts.sample_part`."""
+def score_problems(engine: Engine, problems: Sequence[dict], draw: Draw, progress: OnSampled = ignore_progress) -> Scored:
+    """Samples problems and judges the completions. A problem's samples depend on its `key`, or else on its id."""
     prompts = [engine.encode(row) for row in problems]
-    sampled = engine.sample(prompts, keys or [row["problem_id"] for row in problems], draw, progress)
+    sampled = engine.sample(prompts, [row.get("key") or row["problem_id"] for row in problems], draw, progress)
     begun = time.perf_counter()
     judgements = [
         judge_all((completion.text, row["answer"], row["format"]) for completion in completions)
@@ -55,9 +49,8 @@ def score_problems(
 def count_false_positives(texts: Iterable[Sequence[str]], problems: Sequence[dict]) -> dict[int, tuple[int, int]]:
     """Compares samples with the answer of another problem, a negative control: what is judged right is a false positive.
 
-    This catches both a lenient verifier and answers that can be guessed. Of the texts of each problem the first CONTROL_SAMPLES
-    are used. Returns (judged right, judged) by the number of each problem that has a control; samples not judged are not
-    counted.
+    This catches both a lenient verifier and answers that can be guessed. Of each problem's texts the first CONTROL_SAMPLES are
+    used. Returns (judged right, judged) by the number of each problem that has a control.
     """
     counts = {}
     for number, sampled in enumerate(texts):
@@ -69,10 +62,9 @@ def count_false_positives(texts: Iterable[Sequence[str]], problems: Sequence[dic
 
 
 def estimate_false_positives(counts: dict[int, tuple[int, int]], groups: Sequence[int] | None = None) -> FalsePositives:
-    """Returns the verifier's false-positive rate from the counts of `count_false_positives`; unknown without any.
+    """Returns the verifier's false-positive rate from what `count_false_positives` returns; unknown without any.
 
-    Samples of one problem are correlated, so the rate is a mean over problems and its interval is over them, or over their
-    `groups`, one for each problem.
+    Samples of one problem are correlated, so the rate is a mean over problems, and the interval over them or their `groups`.
     """
     if not counts:
         return FalsePositives(0, 0, None, None, None)

@@ -100,7 +100,7 @@ def _group_by(problems: Sequence[dict], key: str) -> dict[str, list[int]]:
 def record_scores(
     problems: Sequence[dict], samples: int, correct: list[int], greedy: list[int] | None, unknown: Sequence[float], **more: Any
 ) -> BenchmarkRecord:
-    """Returns the record of a model's scores; `greedy` is None if it did not decode greedily, `more` are further fields."""
+    """Returns the record of a model's scores, with further fields; `greedy` is None if it did not decode greedily."""
     scores = score_suite(problems, samples, correct, greedy or [0] * len(problems), unknown)
     named = [(s.benchmark, s.problems, s.pass_at_1, s.standard_error, s.greedy if greedy else None) for s in scores]
     return BenchmarkRecord(
@@ -180,8 +180,7 @@ def estimate_standard_error(shares: np.ndarray, groups: Sequence[Hashable] | Non
 def list_groups(problems: Sequence[dict]) -> list[int] | None:
     """Returns the number of each problem's group, for estimates; None if each problem is its own group, or all are one.
 
-    One template alone says nothing about others, so its problems then count as independent. One problem in two benchmarks is
-    one group.
+    One template alone says nothing about others: they count as independent. One problem in two benchmarks is a group.
     """
     names = [row.get("group") or row.get("problem_id") or place for place, row in enumerate(problems)]
     groups = number_clusters(names).tolist()

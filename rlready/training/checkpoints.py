@@ -8,7 +8,6 @@ import json
 import os
 import shutil
 import tempfile
-import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -23,7 +22,6 @@ from rlready.training.processes import count_ranks, is_main
 ROOT = "RLREADY_CHECKPOINTS"
 RUN = "RLREADY_RUN_ID"
 PER_RUN = 10  # checkpoints per training run, so a kill loses a tenth of it at most; fewer if saving takes long
-PAUSE = 1.0  # seconds between two attempts to lock
 TRAINING = "training"  # in an output folder: the checkpoint of a training that another stage continues
 WHOLE = "whole"  # the file that marks a checkpoint as completely written
 NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # errors of a file system without locks
@@ -31,16 +29,10 @@ NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # errors of a file sy
 
 @contextlib.contextmanager
 def open_folder(stage: str, identity: list[str], beside: str | Path) -> Iterator[Path]:
-    """Opens the folder for the checkpoints of one piece of work; it is removed unless an error ends the work.
+    """Opens the folder for the checkpoints of a stage, without incomplete ones; it is removed unless an error ends the block.
 
-    One run at a time holds it; another one that does the same work waits. A run with other source or libraries, or another
-    number of processes, gets another folder. Incomplete checkpoints are removed first.
-
-    Args:
-        stage: Name of the stage.
-        identity: Everything else that the result depends on.
-        beside: Output path; the folder is next to it unless RLREADY_CHECKPOINTS is set.
-
+    One run at a time holds it; another one that does the same work waits. Other inputs (`identity`), source or libraries, or
+    another number of processes, have another folder. It is next to the output path `beside` unless RLREADY_CHECKPOINTS is set.
     Raises InputError if the folder cannot be written to, StageFailed if the disk is full.
     """
     parts = [stage, digest_source(stage), str(count_ranks()), *identity]
@@ -71,12 +63,6 @@ def remove(folder: Path) -> None:
     shutil.rmtree(gone, ignore_errors=True)  # of an attempt that was killed
     folder.rename(gone)
     shutil.rmtree(gone, ignore_errors=True)
-
-
-def identify_data(data: Path, *sets: str) -> list[str]:
-    """Returns the digests of some sets in a folder that curate wrote; empty ones have none."""
-    card = json.loads((data / "card.json").read_text())
-    return [card["sets"][name]["digest"] for name in sets if name in card["sets"]]
 
 
 def keep_last(folder: Path, seconds: float) -> None:
@@ -141,12 +127,10 @@ def drop_halves(folder: Path) -> None:
 def explain(place: Path, error: Exception) -> Exception:
     """Returns the error to raise if checkpoints cannot be written to a place."""
     said = one_line(error)
-    if lacks_space(error):
-        return StageFailed(
-            f"no space is left for checkpoints in {place} ({said}); the last complete one is kept: make room, and training"
-            " resumes from it"
-        )
-    return InputError(f"checkpoints cannot be written to {place} ({said}); it must be writable for user {os.getuid()}")
+    if not lacks_space(error):
+        return InputError(f"checkpoints cannot be written to {place} ({said}); it must be writable for user {os.getuid()}")
+    kept = "the last complete one is kept: make room, and training resumes from it"
+    return StageFailed(f"no space is left for checkpoints in {place} ({said}); {kept}")
 
 
 def _read_step(checkpoint: Path) -> int:
@@ -183,10 +167,8 @@ def _lock(path: Path, waiting: str) -> Iterator[None]:
         try:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except (BlockingIOError, PermissionError):
-            file.close()
             tell_once(waiting)
-            time.sleep(PAUSE)
-            continue
+            fcntl.lockf(file, fcntl.LOCK_EX)
         if path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat()):
             break
         file.close()  # the process that held it has just removed it

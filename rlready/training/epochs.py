@@ -1,8 +1,7 @@
 """The checkpoints of one training as candidates: a KFP task is for the training, the work of its stage for one checkpoint.
 
-A training is one item of the first loop. Its SFT writes a model folder for each checkpoint, and a list of records. Its
-predictors measure the checkpoints one after another. RL gets the training, so that its SFT comes from the cache, and the
-number of epochs with the digest that it checks. So the DAG is the same as for separate trainings.
+SFT writes a model folder for each checkpoint, and a list of records; predictors measure one after another. RL gets the
+training, so that its SFT comes from the cache, and the number of epochs with the digest that it checks.
 """
 
 import dataclasses
@@ -13,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from rlready.data.curated import identify_data
 from rlready.models.load import digest_weights
 from rlready.records.candidate import Candidate
 from rlready.records.outcome import Outcome, SftRecord
@@ -53,7 +53,7 @@ def cut(whole: SftRecord, candidate: Candidate, models: Path) -> SftRecord:
 def launch_predictors(given: dict[str, Any], launch: Launch) -> dict[str, Any]:
     """Measures the checkpoints of a training, but those that were measured before a kill; returns all their figures."""
     read = [given["candidate"], given["settings"], Path(given["before"]).read_text()]
-    read += checkpoints.identify_data(Path(given["data"]), "heldout", "predictors")
+    read += identify_data(Path(given["data"]), "heldout", "predictors")
     training = from_json(Candidate, given["candidate"])
     outcomes, figures = [], {"display_name": f"{training.candidate_id}: predictors"}
     with checkpoints.open_folder("predictors", read, given["outcome"]) as folder:

@@ -46,6 +46,16 @@ def check_packing() -> None:
         )
 
 
+def describe_device() -> dict[str, Any]:
+    """Returns the GPUs, or else the CPU threads, that all processes of a training use, as a record's `device` and `devices`."""
+    import torch
+
+    processes = int(os.environ.get("WORLD_SIZE", "0"))  # each has one GPU
+    if torch.cuda.is_available():
+        return {"device": torch.cuda.get_device_name(0), "devices": processes or torch.cuda.device_count()}
+    return {"device": "CPU thread", "devices": max(1, processes) * torch.get_num_threads()}
+
+
 def needs_processes(training: Training) -> bool:
     """Returns True if training runs in processes of its own: several, with DeepSpeed, or on some of the GPUs only."""
     import torch
@@ -67,10 +77,9 @@ def is_main() -> bool:
 
 
 def divide_batch(stage: str, settings: Any, processes: int) -> tuple[int, int]:
-    """Divides the optimizer step of `sft` or `rl` among processes, and the share of each into micro-batches.
+    """Divides the optimizer step of `sft` or `rl`, whose parameters are given, among processes, and that into micro-batches.
 
-    `settings` are the parameters of the stage. Returns (examples or completions per micro-batch, gradient accumulation steps).
-    Raises InputError if something does not divide.
+    Returns (examples or completions per micro-batch, gradient accumulation steps); raises InputError if one does not divide.
     """
     name, step = "sft_batch_size", settings.batch_size
     if stage == "rl":  # a process samples whole groups, so that its samples do not depend on the number of processes
@@ -105,12 +114,12 @@ def run_processes(stage: str, arguments: dict, count: int) -> None:
         try:
             elastic_launch(agent, sys.executable)("-m", "rlready.training.processes", stage, str(config))
         except ChildFailedError as error:
-            # If one is killed the others lose their connection: the cause is the one ended by a signal that is not the agent's.
-            def rate(item):
-                code = item[1].exitcode
-                return (2 if code == -signal.SIGTERM else 0 if code < 0 else 1), item[1].timestamp
-
-            rank, failure = min(error.failures.items(), key=rate)
+            # If one is killed the others lose their connection, and the agent ends them: the cause is another signal, if any.
+            failures = sorted(error.failures.items(), key=lambda item: item[1].timestamp)
+            by_agent = [item for item in failures if item[1].exitcode == -signal.SIGTERM]
+            killed = [item for item in failures if item[1].exitcode < 0 and item not in by_agent]
+            failed = [item for item in failures if item[1].exitcode > 0]
+            rank, failure = (killed + failed + by_agent)[0]
             if failure.exitcode < 0:
                 name = signal.Signals(-failure.exitcode).name
                 advice = " (out of memory?)" if name == "SIGKILL" else ""

@@ -1,8 +1,7 @@
 """A stage in several pods: its KFP task creates a Kubeflow TrainJob, follows it, and copies the outputs from a shared volume.
 
-A recipe's placement sets `train_job` for such a stage. The manifest comes with the task and is completed here. The SDK connects
-and deletes; the TrainJob is created and read with its Kubernetes clients, because the SDK's `train()` takes no owner and no
-secret, and its `get_job()` fails on pods without a GPU of the kinds it knows.
+A recipe's placement sets `train_job` for such a stage. The SDK connects and deletes; the TrainJob is created and read with its
+Kubernetes clients: the SDK's `train()` takes no owner and no secret, its `get_job()` fails on pods without a GPU that it knows.
 """
 
 import contextlib
@@ -38,12 +37,11 @@ LAST_LINES = 50
 
 
 def run(stage: str, candidate_id: str, arguments: dict[str, str]) -> None:
-    """Runs a stage, sft or rl, of a candidate as a TrainJob: its `run(**arguments)`, in every process of every pod.
+    """Runs `run(**arguments)` of sft or rl of a candidate as a TrainJob, in every process of every pod.
 
-    Every candidate has its own folder on the volume. It is removed when the stage is done and kept when it fails, so that a
-    retry resumes from its checkpoints. The TrainJob is deleted in either case; one that is left behind because this process was
-    killed is removed with its owner, the task's pod, or at its deadline. Raises InputError if the TrainJob cannot be created,
-    and StageFailed if it fails.
+    The candidate's folder on the volume is removed when the stage is done and kept when it fails, so that a retry resumes from
+    its checkpoints. The TrainJob is deleted in either case; if this process is killed, it goes with its owner, the task's pod,
+    or at its deadline. Raises InputError if the TrainJob cannot be created, and StageFailed if it fails.
     """
     if not Path(FOLDER).is_dir():
         raise InputError(f"{FOLDER} is missing: placement.{stage}.train_job needs its volume mounted in this pod")

@@ -1,6 +1,5 @@
 """What SFT and RL share: training arguments, adapters, DeepSpeed, callbacks, resuming, and saving the trained weights."""
 
-import dataclasses
 import math
 import os
 import shutil
@@ -8,6 +7,8 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import torch
 from accelerate import PartialState
@@ -20,25 +21,25 @@ from rlready.records.candidate import BaseModel, Candidate
 from rlready.runtime.events import Progress
 from rlready.runtime.failures import lacks_space
 from rlready.training import checkpoints
-from rlready.training.processes import count_ranks, is_main
+from rlready.training.processes import count_ranks, divide_batch, is_main
 
 LEARNING_RATE = {"sft": "sweep_learning_rates", "rl": "rl_learning_rate"}  # name of its parameter, by stage
+STEP = ("per_device_train_batch_size", "gradient_accumulation_steps")  # whose product is a process's share of a step
 
 
-def build_arguments(kind: type, training: Training, overrides: dict, folder: Path, steps: int, **ours) -> TrainingArguments:
-    """Returns a config of a kind of TRL's from our arguments, the device's, and the user's overrides, which take precedence.
+def build_arguments(
+    kind: type, stage: str, settings: SimpleNamespace, folder: Path, steps: int, **ours: Any
+) -> TrainingArguments:
+    """Returns TRL's config for `sft` or `rl` from our arguments, the device's, and the user's overrides, which come first.
 
-    Raises InputError if an override is not a field of the config, or changes the batch of a step.
+    Raises InputError if a batch does not divide, or the overrides, which plan has checked, change it on this many processes.
     """
-    on_gpu = torch.cuda.is_available()
-    known = {field.name for field in dataclasses.fields(kind)}
-    if unknown := overrides.keys() - known:
-        raise InputError(f"trainer_overrides: {kind.__name__} has no {', '.join(sorted(unknown))}")
-    step = ("per_device_train_batch_size", "gradient_accumulation_steps")
-    made, wanted = (math.prod(values[name] for name in step) for values in (ours | overrides, ours))
+    on_gpu, training, own = torch.cuda.is_available(), settings.training, getattr(settings, stage)
+    batch = dict(zip(STEP, divide_batch(stage, own, count_ranks()), strict=True))
+    made, wanted = (math.prod(values[name] for name in STEP) for values in (batch | own.trainer_overrides, batch))
     if made != wanted:
-        raise InputError(f"trainer_overrides: {' x '.join(step)} is {made}, a process's share of a step is {wanted}")
-    fixed = {"output_dir": str(folder), "save_steps": max(1, steps // checkpoints.PER_RUN)}
+        raise InputError(f"trainer_overrides: {' x '.join(STEP)} is {made}, a process's share of a step is {wanted}")
+    fixed = batch | {"output_dir": str(folder), "save_steps": max(1, steps // checkpoints.PER_RUN)}
     fixed |= {"report_to": [], "disable_tqdm": True, "logging_nan_inf_filter": False}
     fixed |= {"gradient_checkpointing": training.gradient_checkpointing, "bf16": on_gpu, "dataloader_pin_memory": on_gpu}
     # DeepSpeed has a CPU device of its own, which accelerate takes only if it is not told to use the CPU.
@@ -54,7 +55,7 @@ def build_arguments(kind: type, training: Training, overrides: dict, folder: Pat
             fixed["accelerator_config"] = {"use_configured_state": True}
     elif count_ranks() > 1:
         fixed |= {"ddp_backend": "nccl" if on_gpu else "gloo", "ddp_find_unused_parameters": False}
-    arguments = kind(**{**fixed, **ours, **overrides})
+    arguments = kind(**{**fixed, **ours, **own.trainer_overrides})
     if arguments.device.type == "cpu":
         # With several processes it is "cpu:0", to which torch.load cannot map a checkpoint.
         arguments._setup_devices = torch.device("cpu")
@@ -62,11 +63,10 @@ def build_arguments(kind: type, training: Training, overrides: dict, folder: Pat
 
 
 def load_trainable(model: str | Path | BaseModel, training: Training, seed: int, **arguments):
-    """Returns the model to train, with new LoRA adapters on every linear layer if `lora_rank` is set.
+    """Returns the model to train, with new LoRA adapters on every linear layer, drawn with `seed`, if `lora_rank` is set.
 
     Trained weights are float32, whatever the device computes in: a step of GRPO's learning rate is smaller than the resolution
-    of bfloat16. With ZeRO-3 the training arguments must be built before, so that each process loads its shard. The seed is that
-    of the adapters; further arguments are those of from_pretrained.
+    of bfloat16. With ZeRO-3 the training arguments must be built before, so that each process loads its shard.
     """
     if not training.lora_rank:
         return load_model(model, "float32", **arguments)
@@ -93,19 +93,12 @@ def train_resumably(
     until: int | None = None,
     begun_in: Path | None = None,
 ) -> tuple[TrainerState, float]:
-    """Trains, from the last checkpoint of the same work if there is one, and writes the model. Every process must call it.
+    """Trains from `start`, or the last checkpoint of the same `work`, and writes the model folder `out`, in every process.
 
-    Args:
-        stage: sft or rl.
-        candidate: Whose training.
-        work: Everything that the result depends on; see `checkpoints.open_folder`.
-        build: Returns the trainer, given its folder of checkpoints and the callbacks that SFT and RL share.
-        start: Model that training starts from.
-        out: Model folder to write.
-        find_kept: Returns what is the result instead of the last weights, a folder in the folder of checkpoints, if any.
-        models: How many models this folder holds, at most.
-        until: Step after which training pauses: `out` gets its checkpoint instead of a model, unless it ended before.
-        begun_in: Output folder of a training that paused, to go on from.
+    `build` returns the trainer, given its folder of checkpoints and the callbacks that SFT and RL share. `find_kept` returns a
+    folder among the checkpoints that is the result instead of the last weights, if any; at most `models` models are in it.
+    After the step `until` training pauses, unless it has ended before: `out` gets its checkpoint, and a training that is given
+    that folder as `begun_in` goes on from there.
 
     Returns (state of the trainer, seconds without interruptions). Raises InputError if the checkpoints do not fit on the disk,
     or training diverges, and StageFailed if the disk is full anyway; the last complete checkpoint is kept.
@@ -117,13 +110,11 @@ def train_resumably(
         saving = SaveCheckpoints(folder, begun, until)
         trainer = build(folder, [StopWhereDiverged(stage, folder), saving, ProgressCallback(stage, candidate.candidate_id)])
         trainer.accelerator.wait_for_everyone()  # until the main process has removed incomplete checkpoints
-        weights = [*trainer.accelerator.unwrap_model(trainer.model).parameters()]
-        # AdamW keeps two more numbers per weight. DeepSpeed's shards have the full size in ds_numel.
-        copies = 3 if trainer.args.optim.startswith("adamw_torch") else 1
-        size = sum(
-            getattr(weight, "ds_numel", weight.numel()) * weight.element_size() * (copies * weight.requires_grad + models)
-            for weight in weights
-        )
+        copies = 3 if trainer.args.optim.startswith("adamw_torch") else 1  # AdamW keeps two more numbers per weight
+        size = 0
+        for weight in trainer.accelerator.unwrap_model(trainer.model).parameters():
+            held = getattr(weight, "ds_numel", weight.numel()) * weight.element_size()  # a shard has its full size in ds_numel
+            size += held * (copies * weight.requires_grad + models)
         checkpoints.check_room(folder, size)
         try:
             trainer.train(resume_from_checkpoint=checkpoints.find_last(folder))
@@ -188,10 +179,9 @@ class ProgressCallback(TrainerCallback):
 
 
 class SaveCheckpoints(TrainerCallback):
-    """Keeps one checkpoint, skips those that would take too long, and pauses a training after the step `until`.
+    """Keeps one checkpoint, skips those that would take more than SHARE of the time, and pauses after the step `until`.
 
-    A checkpoint is skipped if saving would take more than SHARE of the time, as for a large model every few steps; with one
-    process only, since several would have to agree on it.
+    With several processes none is skipped, since they would have to agree on it.
     """
 
     SHARE = 0.1

@@ -27,7 +27,7 @@ from rlready.evaluation.samples import PART, write_part
 from rlready.evaluation.score import count_samples, share_unknown
 from rlready.evaluation.suite import average, score_benchmark, score_suite
 from rlready.list_machine.problems import write_problem
-from rlready.sampling.engine import Completion, TextEngine
+from rlready.sampling.engine import Completion, Engine
 from rlready.stats.pass_at_k import estimate_pass_at_k
 
 WORDS = "builtin:list-machine"
@@ -153,7 +153,7 @@ def test_a_stopped_evaluation_says_how_far_it_is_and_how_to_go_on(tmp_path):
     assert "stopped; rerun the same command to resume" in errors and str(tmp_path / "out") in errors
 
 
-class SlowEngine(TextEngine):
+class SlowEngine(Engine):
     """Answers after some seconds of a clock of its own, longer and longer in a benchmark."""
 
     name, precision, clock = "slow", "float32", 0.0

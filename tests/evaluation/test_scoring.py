@@ -17,7 +17,7 @@ from rlready.evaluation.score import (
 )
 from rlready.evaluation.suite import score_benchmark
 from rlready.records.outcome import FalsePositives
-from rlready.sampling.engine import Completion, Draw, TextEngine, ignore_progress
+from rlready.sampling.engine import Completion, Draw, Engine, ignore_progress
 from rlready.stats.intervals import bound_share
 from rlready.verifier import Judgement, judge
 
@@ -27,7 +27,7 @@ PROBLEMS = [
 ]
 
 
-class Written(TextEngine):
+class Written(Engine):
     """An engine whose completions a test has written."""
 
     name, precision = "written", "float32"

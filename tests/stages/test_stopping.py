@@ -25,7 +25,7 @@ def make_history(shares, reward=0.0):
 def make_stopping(data, **parameters):
     """Returns what ends RL, on data without validation problems."""
     settings = read_settings(write_settings(parse_parameters(parameters), "rl"))
-    return StopEarly(settings.rl, Validation(Candidate("c", 1, "random", 8, 1e-3, 0), settings, data, None, None))
+    return StopEarly(settings.rl, Validation(Candidate("c", 1, "random", 8, 1e-3, 0), settings, data, "model"))
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from rlready.analysis.comparison import group_settings, read_row
 from rlready.analysis.costs import list_entries
 from rlready.analysis.sweep_result import list_items
 from rlready.config import parse_parameters, write_settings
-from rlready.data.heldout import encode_heldout
+from rlready.data.curated import encode_heldout
 from rlready.models.load import digest_weights, find_model, load_model, load_tokenizer
 from rlready.records.outcome import Candidate, Failure, Outcome, PredictorsRecord, SftRecord
 from rlready.records.serialization import from_json, read_record, read_records, to_json, write_record, write_records

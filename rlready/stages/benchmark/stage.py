@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 
-import pyarrow.parquet as pq
-
 from rlready.config import read_settings
+from rlready.data.curated import read_set
 from rlready.evaluation.parts import EvaluationProgress, count_completions, open_parts, sample_problems
 from rlready.evaluation.samples import FILE, keep_samples
 from rlready.evaluation.score import count_samples, share_unknown
@@ -21,10 +20,10 @@ from rlready.models.load import write_pointer
 from rlready.records.candidate import BaseModel, Candidate
 from rlready.records.outcome import BenchmarkRecord, EffectRecord, Outcome, PredictorsRecord
 from rlready.records.serialization import from_json, read_record, write_atomically, write_record
-from rlready.runtime.devices import describe_device
 from rlready.sampling.choose import open_engine
 from rlready.sampling.engine import Draw
 from rlready.tracking.log import log_outcome, log_samples
+from rlready.training.processes import describe_device
 
 FIGURES = ("pass_at_1", "standard_error", "greedy_pass_at_1", "chance")
 
@@ -77,23 +76,22 @@ class Drawn:
 def measure(
     candidate: Candidate, given: SimpleNamespace, data: Path, model: str, out: Path, start: str | None = None
 ) -> tuple[BenchmarkRecord, EffectRecord | None]:
-    """Scores a model on the benchmark problems of curated data, greedily and at temperature 1.
+    """Scores a model on the benchmark problems of curated data, greedily and at temperature 1; keeps samples in `out`.
 
-    What is kept of the completions is written to the folder `out`. With the model that RL started from, `start`, that one is
-    scored too, both on the off-target benchmarks, and Pass@k on the predictors' problems is measured after RL; the record has
-    the cost of all of it.
+    With the model that RL started from, `start`, that one is scored too, both on the off-target benchmarks, and Pass@k on the
+    predictors' problems is measured after RL; the record has the cost of all of it.
     """
     begun = time.time()
-    rows = pq.read_table(data / "benchmark.parquet").to_pylist()
+    rows = read_set(data, "benchmark")
     main, off_target = ([row for row in rows if bool(row.get("off_target")) == aside] for aside in (False, True))
     count, covered = given.benchmark.samples, given.benchmark.coverage_samples if start else 0
     draws = [Draw.greedily(given.sampling), Draw.at_random(given.sampling, count)]
-    tasks = [(main, draws)] + [(off_target, draws)] * bool(off_target and start)
-    asked, more = data / "predictors.parquet", []
-    if covered and asked.exists():
-        more = [(pq.read_table(asked).to_pylist(), [Draw.at_random(given.sampling, covered, candidate.candidate_id)])]
-    sizes = [count_completions(*one) for one in [*tasks * bool(start), *tasks, *more]]
-    progress = EvaluationProgress.of_stage("benchmark", candidate, sum(sizes))
+    tasks = [(main, draws), (off_target, draws)] if off_target and start else [(main, draws)]
+    more = []
+    if covered and (asked := read_set(data, "predictors")):
+        more = [(asked, [Draw.at_random(given.sampling, covered, candidate.candidate_id)])]
+    total = sum(count_completions(*one) for one in (tasks if start else []) + tasks + more)
+    progress = EvaluationProgress.of_stage("benchmark", candidate, total)
     spent: list[float] = []  # seconds of what had been sampled before a kill
 
     def draw(what: str, model: str, tasks: Sequence[tuple[list[dict], list[Draw]]]) -> Iterator[Drawn]:

@@ -2,20 +2,16 @@
 
 import dataclasses
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 
-import pyarrow.parquet as pq
-
-from rlready.data.heldout import digest_completions, encode_heldout
+from rlready.data.curated import digest_completions, encode_heldout, read_set
 from rlready.evaluation.parts import EvaluationProgress, count_completions, open_parts, sample_part, sample_problems
 from rlready.evaluation.samples import RIGHT, keep_samples, read_rows
 from rlready.evaluation.score import CONTROL_SAMPLES, count_false_positives, count_samples, estimate_false_positives, read_texts
 from rlready.evaluation.suite import list_groups, record_pass_at_k
 from rlready.records.candidate import Candidate
 from rlready.records.outcome import LengthQuarter, PredictorsRecord, SampleStatistics, SequenceRecord
-from rlready.runtime.devices import describe_device
 from rlready.runtime.events import Progress
 from rlready.sampling.choose import open_engine
 from rlready.sampling.engine import Draw, Engine
@@ -23,44 +19,32 @@ from rlready.sampling.transformers_engine import TransformersEngine
 from rlready.stats.generalization_loss import estimate_loss_interval, mean_loss, measure_losses, split_by_length
 from rlready.stats.pass_at_k import correct_curve
 from rlready.stats.sequential import run_sequential
+from rlready.training.processes import describe_device
 
 SIDE_BY_SIDE = 16  # problems of the sequential test in one batch; with more, more samples are wasted when it stops
 
-
-@dataclass(frozen=True)
-class SamplingJob:
-    """What sampling needs: whose samples, the settings of the stage, an open engine, the problems, the folder of the parts."""
-
-    candidate: Candidate
-    given: SimpleNamespace
-    engine: Engine
-    problems: list[dict]
-    folder: Path
-
-    def draw(self, samples: int) -> Draw:
-        """Returns how to draw this many samples, with the candidate's own random numbers."""
-        return Draw.at_random(self.given.sampling, samples, self.candidate.candidate_id)
+Sampled = tuple[PredictorsRecord, list[Path]]  # the fields computed from samples, and their parts
 
 
 def measure(candidate: Candidate, given: SimpleNamespace, data: Path, model: str, out: Path) -> PredictorsRecord:
-    """Measures the predictors of RL's outcome on the held-out examples and predictor problems of curated data.
+    """Returns the predictors of RL's outcome, by the held-out examples and predictor problems of curated data.
 
     `given` are the settings of the stage; the sequential test takes k and threshold from the gate's. What is kept of the
-    completions is written to the folder `out`. Returns a record with what its figures are computed from.
+    completions is written to the folder `out`.
     """
     begun = time.time()
     embedded = TransformersEngine.load(model)
     tokenizer = embedded.tokenizer
     heldout = encode_heldout(data, tokenizer)
     losses = measure_losses(embedded.model, heldout, tokenizer.pad_token_id)
-    problems = pq.read_table(data / "predictors.parquet").to_pylist()
+    problems = read_set(data, "predictors")
     work = [repr(given.predictors), repr(given.sampling), repr(getattr(given, "gate", None))]
     sample = sample_sequentially if given.predictors.is_sequential else sample_fixed
     with (
         open_engine(model, given.sampling, embedded) as engine,
         open_parts("predictors", candidate, engine, model, problems, work, out) as (folder, spent),
     ):
-        record, parts = sample(SamplingJob(candidate, given, engine, problems, folder))
+        record, parts = sample(candidate, given, engine, problems, folder)
         kept = keep_samples(parts, out, given.samples.text_mb)
     if losses:
         record = dataclasses.replace(
@@ -84,12 +68,12 @@ def measure(candidate: Candidate, given: SimpleNamespace, data: Path, model: str
     )
 
 
-def sample_fixed(job: SamplingJob) -> tuple[PredictorsRecord, list[Path]]:
-    """Draws one greedy answer and n samples of every problem; returns the fields computed from them, and the parts."""
-    samples, problems = job.given.predictors.samples, job.problems
-    draws = [Draw.greedily(job.given.sampling), job.draw(samples)]
-    progress = EvaluationProgress.of_stage("predictors", job.candidate, count_completions(problems, draws))
-    greedily, sampled = sample_problems(job.engine, problems, draws, job.folder, progress)
+def sample_fixed(candidate: Candidate, given: SimpleNamespace, engine: Engine, problems: list[dict], folder: Path) -> Sampled:
+    """Draws one greedy answer and n samples of every problem, in parts in a folder."""
+    samples = given.predictors.samples
+    draws = [Draw.greedily(given.sampling), Draw.at_random(given.sampling, samples, candidate.candidate_id)]
+    progress = EvaluationProgress.of_stage("predictors", candidate, count_completions(problems, draws))
+    greedily, sampled = sample_problems(engine, problems, draws, folder, progress)
     greedy, scored = count_samples(greedily, 1), count_samples(sampled, samples)
     record = record_pass_at_k(
         problems,
@@ -106,26 +90,30 @@ def sample_fixed(job: SamplingJob) -> tuple[PredictorsRecord, list[Path]]:
     return dataclasses.replace(record, corrected=corrected, false_positives=found), greedily + sampled
 
 
-def sample_sequentially(job: SamplingJob) -> tuple[PredictorsRecord, list[Path]]:
+def sample_sequentially(
+    candidate: Candidate, given: SimpleNamespace, engine: Engine, problems: list[dict], folder: Path
+) -> Sampled:
     """Samples until Pass@k is known to lie above or below the gate's threshold, plus one greedy answer of every problem.
 
     Every draw of a problem gets samples of its own, numbered by the draw, so no sample counts twice. Existing parts are read
-    instead of drawn again, so a resumed test takes the same course. Returns as `sample_fixed` does.
+    instead of drawn again, so a resumed test takes the same course.
     """
-    problems, settings, gate = job.problems, job.given.predictors, job.given.gate
+    settings, gate = given.predictors, given.gate
     silent = EvaluationProgress(len(problems))  # the greedy answers are few
-    (first,) = sample_problems(job.engine, problems, [Draw.greedily(job.given.sampling)], job.folder, silent)
+    (first,) = sample_problems(engine, problems, [Draw.greedily(given.sampling)], folder, silent)
     budget, done, tokens = settings.count_samples(len(problems)), 0, 0
     sampled: list[Path] = []
-    progress = Progress("predictors", job.candidate.candidate_id, budget)
+    progress = Progress("predictors", candidate.candidate_id, budget)
 
     def attempt(draws: list[tuple[int, int]], numbers: range) -> list[list[bool]]:
         nonlocal done, tokens
-        part = job.folder / f"draw-{draws[0][0]}-{numbers.start}.parquet"
+        part = folder / f"draw-{draws[0][0]}-{numbers.start}.parquet"
         if not part.exists():
-            rows, drawn = [problems[index] for _, index in draws], [number for number, _ in draws]
-            keys = [f"draw {n} from {numbers.start}: {row['problem_id']}" for n, row in zip(drawn, rows, strict=True)]
-            sample_part(part, job.engine, rows, job.draw(len(numbers)), keys=keys, draws=drawn, first=numbers.start)
+            drawn = [problems[index] | {"draw": number} for number, index in draws]
+            for row in drawn:
+                row["key"] = f"draw {row['draw']} from {numbers.start}: {row['problem_id']}"
+            draw = Draw.at_random(given.sampling, len(numbers), candidate.candidate_id)
+            sample_part(part, engine, drawn, draw, first=numbers.start)
         sampled.append(part)
         rows = list(read_rows([part], ["verdict", "tokens"]))
         done, tokens = done + len(rows), tokens + sum(row["tokens"] for row in rows)
@@ -140,7 +128,7 @@ def sample_sequentially(job: SamplingJob) -> tuple[PredictorsRecord, list[Path]]
         threshold=gate.min_pass_at_k,
         alpha=settings.sequential_alpha,
         budget=budget,
-        seed=job.given.sampling.seed,
+        seed=given.sampling.seed,
         batch=SIDE_BY_SIDE,
     )
     progress.update(budget, tokens)

@@ -5,9 +5,8 @@ import hashlib
 import json
 from pathlib import Path
 
-import pyarrow.parquet as pq
-
 from rlready.config import read_settings
+from rlready.data.curated import identify_data, read_set
 from rlready.evaluation.samples import FILE
 from rlready.evaluation.suite import list_groups
 from rlready.measured.read import find_log
@@ -16,7 +15,6 @@ from rlready.records.candidate import Candidate
 from rlready.records.outcome import Outcome, is_baseline
 from rlready.records.serialization import from_json, read_record, write_atomically, write_record
 from rlready.tracking.log import log_outcome, log_samples
-from rlready.training.checkpoints import identify_data
 
 
 def run(
@@ -25,8 +23,7 @@ def run(
     """Measures one checkpoint, writes samples and outcome, and returns its headline figures."""
     chosen, so_far, out = from_json(Candidate, candidate), read_record(Outcome, before), Path(samples)
     if chosen.log:
-        found, problems = find_log(chosen.log), Path(data) / "predictors.parquet"
-        rows = pq.read_table(problems).to_pylist() if problems.exists() else []
+        found, rows = find_log(chosen.log), read_set(Path(data), "predictors")
         # Its problems by id, or those on which others are sampled, if there are any.
         log = select(found.log, rows or [{"problem_id": problem, "question": ""} for problem in sorted(found.log.problems)])
         record = dataclasses.replace(make_record(log, found.loss), groups=list_groups(rows) if rows else None)

@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-import pyarrow.parquet as pq
 import torch
 from datasets import Dataset
 from transformers import TrainerCallback
@@ -16,6 +15,7 @@ from trl import GRPOConfig, GRPOTrainer
 from trl.models import unwrap_model_for_generation
 from trl.trainer.utils import RepeatSampler
 
+from rlready.data.curated import read_set
 from rlready.models.load import load_tokenizer
 from rlready.models.prompts import choose_prompt, find_eos_token_id, list_eos_token_ids, write_messages
 from rlready.rewards.reward import reward
@@ -23,7 +23,7 @@ from rlready.sampling.choose import choose_for
 from rlready.sampling.engine import Draw, read_completion
 from rlready.sampling.transformers_engine import TransformersEngine
 from rlready.tracking.log import stream_training
-from rlready.training.processes import count_ranks, divide_batch, is_main
+from rlready.training.processes import is_main
 from rlready.training.trainer import build_arguments, load_trainable
 
 os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")  # TRL warns that rollout_func may change; its version is pinned
@@ -37,8 +37,8 @@ PARTS, LEAST = 8, 16  # completions of similar length share a forward pass: at m
 class ThriftyGRPOTrainer(GRPOTrainer):
     """GRPO with the gradient of GRPOTrainer, up to rounding, in less time.
 
-    If all rewards of a group are equal its advantages are 0, and it adds nothing to DAPO's sum over tokens, whose divisor
-    counts the tokens of all completions. Entropy and clip ratios are logged over the remaining completions.
+    A group of equal rewards has advantages of 0 and adds nothing to DAPO's sum over tokens, whose divisor counts the tokens of
+    all completions. Entropy and clip ratios are logged over the remaining completions.
     """
 
     def __init__(self, *args, stop: Sequence[str] = (), **kwargs):
@@ -108,14 +108,15 @@ class ThriftyGRPOTrainer(GRPOTrainer):
 
 
 def roll_out(max_tokens: int, seed: int, stop: Sequence[str], prompts: list, trainer) -> dict[str, list | None]:
-    """Samples the completions of a step from the policy itself, so no copy of the weights can be stale.
+    """Samples a step's completions, by step and seed, from the policy itself, so no copy of the weights can be stale.
 
     With the first three arguments bound it is TRL's `rollout_func`, which gets each prompt once per completion. The tokens up
-    to and including a stop string are trained. Step and seed determine the samples.
+    to and including a stop string are trained.
     """
     questions = [prompt[-1]["content"] for prompt in prompts]
     encode = functools.partial(trainer.processing_class.apply_chat_template, add_generation_prompt=True, return_dict=True)
-    unique = {question: encode(prompt)["input_ids"] for question, prompt in dict(zip(questions, prompts, strict=True)).items()}
+    by_question = dict(zip(questions, prompts, strict=True))
+    unique = {question: encode(prompt)["input_ids"] for question, prompt in by_question.items()}
     draw = Draw(max(Counter(questions).values()), max_tokens, seed=seed, stop=stop)
     keys = [f"step {trainer.state.global_step}: {question}" for question in unique]
     with open_policy(trainer) as policy:
@@ -165,7 +166,6 @@ class SamplerCheck(TrainerCallback):
 def build_trainer(candidate, settings, data, model, callbacks, folder, shared) -> ThriftyGRPOTrainer:
     """Returns the trainer of one candidate, with all that is configured of GRPO; its callbacks come after the shared ones."""
     rl, sampling, tokenizer = settings.rl, settings.sampling, load_tokenizer(model)
-    size, accumulation = divide_batch("rl", rl, count_ranks())
     engine, reason = choose_for(model, sampling)
     if is_main():
         print(f"rollouts by {engine}: {reason}", flush=True)
@@ -181,14 +181,12 @@ def build_trainer(candidate, settings, data, model, callbacks, folder, shared) -
         }
     arguments = build_arguments(
         GRPOConfig,
-        settings.training,
-        rl.trainer_overrides,
+        "rl",
+        settings,
         folder,
         rl.steps,
         max_steps=rl.steps,
         learning_rate=rl.learning_rate,
-        per_device_train_batch_size=size,
-        gradient_accumulation_steps=accumulation,
         num_generations=rl.num_generations,
         num_iterations=1,
         max_completion_length=sampling.max_tokens,
@@ -203,7 +201,7 @@ def build_trainer(candidate, settings, data, model, callbacks, folder, shared) -
     policy = load_trainable(model, settings.training, candidate.seed)
     rows = [
         {"prompt": write_messages(row["question"], choose_prompt(row)), "answer": row["answer"], "format": row["format"]}
-        for row in pq.read_table(data / "rl.parquet").to_pylist()
+        for row in read_set(data, "rl")
     ]
     # TRL, too, decides by these which completions ended; its own list lacks the chat template's end token.
     policy.generation_config.eos_token_id = list_eos_token_ids(tokenizer, policy.generation_config)

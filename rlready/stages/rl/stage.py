@@ -6,21 +6,20 @@ from pathlib import Path
 from types import SimpleNamespace
 
 from rlready.config import read_settings
+from rlready.data.curated import identify_data
 from rlready.errors import InputError
 from rlready.models.load import digest_folder
 from rlready.records.candidate import Candidate
 from rlready.records.outcome import Outcome, RlRecord
 from rlready.records.serialization import from_json, identify_work, read_record, write_record
 from rlready.runtime import events
-from rlready.runtime.devices import describe_device
-from rlready.stages.rl.grpo import build_trainer, open_policy
+from rlready.stages.rl.grpo import build_trainer
 from rlready.stages.rl.stopping import StopEarly
 from rlready.stages.rl.validation import Validation, choose_step, explain_last
 from rlready.stats.plateau import average_blocks
 from rlready.tracking.log import log_outcome
-from rlready.training.checkpoints import identify_data
-from rlready.training.processes import is_main
-from rlready.training.trainer import keep_trained, train_resumably
+from rlready.training.processes import describe_device, is_main
+from rlready.training.trainer import train_resumably
 
 
 def run(
@@ -72,10 +71,9 @@ def train(candidate: Candidate, settings: SimpleNamespace, data: Path, model: st
     """Trains a checkpoint with GRPO: on-policy, temperature 1, no KL term, rewards scaled within a prompt's group.
 
     A killed run resumes from its last checkpoint. `leg` is `until` or `begun_in` of `train_resumably`. Returns None in
-    processes other than the main one. Raises InputError if an override is unknown, or the prompts or completions of a step
-    do not divide.
+    processes other than the main one. Raises InputError if the prompts or completions of a step do not divide.
     """
-    validation = Validation(candidate, settings, data, open_policy, lambda trainer, to: keep_trained(trainer, model, to))
+    validation = Validation(candidate, settings, data, model)
     stopping = StopEarly(settings.rl, validation)
     digests = [digest_folder(Path(model)), *identify_data(data, "rl", "validation")]
     work = [identify_work(candidate), repr(settings), *digests, *leg]  # the name of the leg
@@ -85,8 +83,7 @@ def train(candidate: Candidate, settings: SimpleNamespace, data: Path, model: st
         return validation.trainer
 
     best = settings.rl.keep == "best"
-    find_kept = validation.find_kept if best else None
-    state, seconds = train_resumably("rl", candidate, work, build, model, out, find_kept, int(best), **leg)
+    state, seconds = train_resumably("rl", candidate, work, build, model, out, validation.find_kept, int(best), **leg)
     if not is_main():
         return None
     history, measured = state.log_history, validation.read(state.log_history)
@@ -97,8 +94,8 @@ def train(candidate: Candidate, settings: SimpleNamespace, data: Path, model: st
         events.emit("rl", candidate.candidate_id, "stopped", message=stopped)
     if kept != state.global_step:
         events.tell(f"kept {why}")
-    record = RlRecord(list_rewards(history), state.global_step, seconds=seconds, **describe_device())
     validated = measured if measured.points else None
+    record = RlRecord(list_rewards(history), state.global_step, seconds=seconds, **describe_device())
     return dataclasses.replace(record, stopped=stopped, validation=validated, kept_step=kept, kept_why=why)
 
 

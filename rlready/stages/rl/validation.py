@@ -3,22 +3,23 @@
 import itertools
 import shutil
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
 from accelerate.utils import gather_object
 from transformers import TrainerCallback
 
 from rlready.config.experiment import list_validated_steps
+from rlready.data.curated import read_set
 from rlready.evaluation.score import count_right, score_problems
 from rlready.records.outcome import ValidationPoint, ValidationRecord
 from rlready.sampling.engine import Draw
 from rlready.sampling.transformers_engine import TransformersEngine
+from rlready.stages.rl.grpo import open_policy
 from rlready.stats.pass_at_k import estimate_pass_at_k
 from rlready.stats.steps import Steps
 from rlready.training.processes import count_ranks, is_main
+from rlready.training.trainer import keep_trained
 
 CORRECT, UNKNOWN = "validation_correct", "validation_unknown"  # in the Trainer's log: samples of each problem
 
@@ -27,16 +28,14 @@ class Validation(TrainerCallback):
     """Validates the policy before the first step, at some steps and after the last; the log is part of the checkpoint.
 
     Samples depend on the candidate's seed and the problem only, so steps and candidates with one seed share random numbers, and
-    training draws its own as if there were no validation. Every process samples a share of the problems. `open_policy` opens
-    the policy in evaluation mode, given the trainer; `save` writes it as a model folder, given the trainer and the folder.
+    training draws its own as if there were no validation. Every process samples a share of the problems.
     """
 
     trainer: Any  # set once it exists
 
-    def __init__(self, candidate, settings, data: Path, open_policy: Callable, save: Callable):
-        self.candidate, self.keep, self.open_policy, self.save = candidate, settings.rl.keep, open_policy, save
-        path = data / "validation.parquet"
-        self.problems = pq.read_table(path).to_pylist() if path.exists() else []
+    def __init__(self, candidate, settings, data: Path, start: str):
+        self.candidate, self.keep, self.start = candidate, settings.rl.keep, start
+        self.problems = read_set(data, "validation")
         self.steps = list_validated_steps(settings) if self.problems else []
         sampling = settings.sampling
         self.draw = Draw(settings.rl.eval_samples, sampling.max_tokens, seed=candidate.seed, stop=sampling.stop)
@@ -62,7 +61,7 @@ class Validation(TrainerCallback):
     def _validate_at(self, state, control, due: bool) -> None:
         if not due or any(CORRECT in entry and entry["step"] == state.global_step for entry in state.log_history):
             return
-        with self.open_policy(self.trainer) as policy:
+        with open_policy(self.trainer) as policy:
             # In evaluation mode, or TRL would add the metrics of the step and forget them; nor is this the log of the step.
             logs = control.should_log
             self.trainer.log(self._measure(policy))
@@ -73,7 +72,7 @@ class Validation(TrainerCallback):
             shown = f"{point.pass_at_1:.3f} of {len(self.problems)} problems"
             print(f"rl {self.candidate.candidate_id}: validation Pass@1 {shown} at step {point.step}", flush=True)
         if self.keep == "best" and choose_step(record)[0] == state.global_step < self.steps[-1]:
-            self.save(self.trainer, self._name_kept(Path(self.trainer.args.output_dir), record))
+            keep_trained(self.trainer, self.start, self._name_kept(Path(self.trainer.args.output_dir), record))
 
     def _measure(self, policy) -> dict:
         """Returns the entry of the log."""
@@ -96,10 +95,11 @@ class Validation(TrainerCallback):
         return folder / f"kept-{choose_step(record)[0]}"
 
     def find_kept(self, state, folder: Path) -> Path | None:
-        """Returns the folder of the best weights, unless they are those of the last step."""
+        """Returns the folder of the best weights; None if they are those of the last step, or those are wanted."""
         record = self.read(state.log_history)
-        last = not record.points or choose_step(record)[0] == state.global_step
-        return None if last else self._name_kept(folder, record)
+        if self.keep == "last" or not record.points or choose_step(record)[0] == state.global_step:
+            return None
+        return self._name_kept(folder, record)
 
     def read(self, history: list[dict]) -> ValidationRecord:
         """Returns what was measured, by the Trainer's log."""
@@ -126,12 +126,11 @@ def choose_step(record: ValidationRecord) -> tuple[int, str]:
     """Returns the latest step that is not clearly worse than the best, and why."""
     points, steps = record.points, compare_steps(record)
     chosen, best = points[steps.choose_latest()], points[steps.find_best()]
-    shown = f"{chosen.pass_at_1:.3f}"
-    why = f"not clearly worse in validation than the best, step {best.step} (Pass@1 {shown} and {best.pass_at_1:.3f})"
-    if chosen is best:
-        why = f"the best in validation (Pass@1 {shown})"
-    later = "" if chosen is points[-1] else "; all later ones are clearly worse"
-    return chosen.step, f"step {chosen.step}, {why}{later}"
+    why = f"step {chosen.step}, the best in validation (Pass@1 {chosen.pass_at_1:.3f})"
+    if chosen is not best:
+        why = f"step {chosen.step}, not clearly worse in validation than the best, step {best.step}"
+        why += f" (Pass@1 {chosen.pass_at_1:.3f} and {best.pass_at_1:.3f})"
+    return chosen.step, why if chosen is points[-1] else f"{why}; all later ones are clearly worse"
 
 
 def explain_last(record: ValidationRecord) -> str:

@@ -11,10 +11,9 @@ from rlready.models.remote import copy_remote, digest_remote, is_url
 from rlready.records.candidate import BaseModel, Candidate
 from rlready.records.outcome import Outcome, SftRecord
 from rlready.records.serialization import from_json, write_atomically, write_record, write_records
-from rlready.runtime.devices import describe_device
 from rlready.tracking.log import log_outcome
 from rlready.training import epochs
-from rlready.training.processes import is_main
+from rlready.training.processes import describe_device, is_main
 
 ADAPTER_FILES = (ADAPTERS, "adapter_model.safetensors")
 
@@ -54,8 +53,8 @@ def run(candidate: str, settings: str, data: str, model: str, model_uri: str, ou
 def adopt(checkpoint: BaseModel, adapter_base: BaseModel | None, out: Path) -> SftRecord:
     """Writes the model folder of a finished checkpoint that plan has pinned; returns a record without a trajectory.
 
-    The folder is a pointer to a whole model that `from_pretrained` finds. Remote folders are copied, adapters of `adapter_base`
-    are merged. Raises InputError if the checkpoint has changed since plan checked it, or adapters do not fit their base model.
+    It points to the model, unless that is at a URL, which is copied, or holds adapters, which are merged into `adapter_base`.
+    Raises InputError if the checkpoint has changed since plan checked it, or adapters do not fit their base model.
     """
     begun, digest = time.time(), checkpoint.digest
     if adapter_base:

@@ -9,13 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 from datasets import Dataset
 from transformers import TrainerCallback
 from trl import SFTConfig, SFTTrainer
 
-from rlready.data.heldout import encode_heldout
+from rlready.data.curated import encode_heldout, identify_data, read_set
 from rlready.errors import InputError
 from rlready.models.architecture import check_length, count_positions
 from rlready.models.load import digest_weights, load_model, load_tokenizer, write_pointer
@@ -23,13 +21,11 @@ from rlready.models.prompts import encode_example
 from rlready.records.candidate import BaseModel, Candidate
 from rlready.records.outcome import SftRecord
 from rlready.records.serialization import identify_work, to_json
-from rlready.runtime.devices import describe_device
 from rlready.runtime.events import tell_once
 from rlready.stats.generalization_loss import mean_loss, measure_losses
 from rlready.tracking.log import stream_training
-from rlready.training.checkpoints import identify_data
 from rlready.training.epochs import locate
-from rlready.training.processes import check_packing, count_ranks, divide_batch, is_main
+from rlready.training.processes import check_packing, describe_device, is_main
 from rlready.training.trainer import build_arguments, keep_trained, load_trainable, train_resumably
 
 KEPT = "kept"  # in the folder of checkpoints: the models of the candidates that are checkpoints of this training
@@ -40,7 +36,7 @@ def train(candidate: Candidate, base: BaseModel, settings: SimpleNamespace, data
 
     A killed run resumes from its last checkpoint. The held-out loss is measured by the same function as in the predictors, so
     the trajectory's last point equals the generalization loss. Returns None in processes other than the main one. Raises
-    InputError if the subset is larger than the data, an override is unknown or the batch does not divide.
+    InputError if the subset is larger than the data, or the batch does not divide.
     """
     if settings.sft.packing:
         check_packing()
@@ -58,14 +54,13 @@ def train(candidate: Candidate, base: BaseModel, settings: SimpleNamespace, data
         trajectory: list[list[float | None]] = [[0, measure(load_model(base))]] if heldout else []
         return SftRecord(trajectory, 0, 0, base.digest, seconds=time.time() - begun, **describe_device())
 
-    rank, path = f"rank_{candidate.subset}", data / "sft.parquet"
-    pool = pq.read_table(path) if path.exists() else pa.table({})
-    if pool.num_rows < candidate.examples:
+    rank, pool = f"rank_{candidate.subset}", read_set(data, "sft")
+    if len(pool) < candidate.examples:
         raise InputError(
             f"the subset {candidate.subset} of {candidate.examples} examples is larger than the data:"
-            f" {pool.num_rows} are left after cleaning and splitting; lower sweep_examples"
+            f" {len(pool)} are left after cleaning and splitting; lower sweep_examples"
         )
-    subset = sorted((row for row in pool.to_pylist() if row[rank] < candidate.examples), key=lambda row: row[rank])
+    subset = sorted((row for row in pool if row[rank] < candidate.examples), key=lambda row: row[rank])
     examples = [encode_example(tokenizer, row) for row in subset]
     work = [identify_work(candidate), to_json(base), repr(settings), *identify_data(data, "sft", "heldout")]
     build = functools.partial(_build_trainer, candidate, base, settings, tokenizer, examples, measure)
@@ -86,16 +81,13 @@ def _build_trainer(candidate, base, settings, tokenizer, examples, measure, fold
     packing = {"packing": True, "packing_strategy": "bfd", "max_length": longest} if sft.packing else {"max_length": None}
     attention = {"attn_implementation": "flash_attention_2"} if sft.packing else {}
     steps = -(-len(examples) // sft.batch_size) * candidate.epochs
-    size, accumulation = divide_batch("sft", sft, count_ranks())
     arguments = build_arguments(
         SFTConfig,
-        settings.training,
-        sft.trainer_overrides,
+        "sft",
+        settings,
         folder,
         steps,
         num_train_epochs=candidate.epochs,
-        per_device_train_batch_size=size,
-        gradient_accumulation_steps=accumulation,
         learning_rate=candidate.learning_rate,
         lr_scheduler_type="cosine",
         **packing,
