@@ -8,9 +8,10 @@ from statistics import fmean
 from typing import Any
 
 from rlready.analysis.sweep_result import SweepResult
-from rlready.errors import InputError
+from rlready.errors import InputError, one_line
 from rlready.records import outcome as records
 from rlready.records.candidate import Candidate
+from rlready.records.serialization import parse_record
 from rlready.records.verdicts import GateNumbers, Verdict
 from rlready.stats.pass_at_k import summarize_curve
 
@@ -21,7 +22,7 @@ HELD: dict[str, tuple[Any, tuple[str, ...]]] = {
     "sft": (records.SftRecord, ("trajectory",)),
     "predictors": (records.PredictorsRecord, ("samples", "generalization_loss", "loss_interval", *COUNTS)),
     "rl": (records.RlRecord, ("rewards", "steps", "stopped", "kept_step")),
-    "validation": (records.ValidationRecord, ("samples", "planned", "problem_ids")),
+    "validation": (records.ValidationRecord, ("problem_ids", "samples", "planned")),
     "benchmark": (records.BenchmarkRecord, ("pass_at_1", "standard_error", *COUNTS)),
 }
 SETTING = ("candidate_id", "epochs", "subset", "examples", "learning_rate", "seed", "attempt", "kept_epochs")
@@ -61,9 +62,10 @@ def read_curves(path: str | Path) -> list[SweepResult]:
             mine = [(row["base"], _restore(row, run["parameters"].get("gate_k"))) for row in rows if row["run"] == number]
             base = next((outcome for is_base, outcome in mine if is_base), None)
             outcomes = [outcome for is_base, outcome in mine if not is_base]
-            found.append(SweepResult(outcomes, base, run["parameters"], run["origin"]))
+            sweep = SweepResult(outcomes, base, run["parameters"], run["origin"])
+            found.append(parse_record(SweepResult, dataclasses.asdict(sweep)))
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: not a file of curves ({error!r})") from error
+        raise InputError(f"{path}: not a file of curves ({one_line(error)})") from error
     return found
 
 

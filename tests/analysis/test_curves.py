@@ -218,3 +218,12 @@ def test_what_is_no_file_of_curves(tmp_path):
     outcomes = [dataclasses.replace(run.outcomes[0], benchmark=None), *run.outcomes[1:]]
     with pytest.raises(InputError, match="no result of RL"):
         write_curves([dataclasses.replace(run, outcomes=outcomes)], tmp_path / "curves.parquet")
+
+
+@pytest.mark.parametrize("name", ["candidate_id", "kept_epochs", "validation_problem_ids"])
+def test_a_column_of_another_kind_is_refused_when_the_file_is_read(name, written, tmp_path):
+    table = pq.read_table(tmp_path / "curves.parquet")
+    wrong = table.set_column(table.schema.get_field_index(name), name, pa.array([5] * len(table)))
+    pq.write_table(wrong, tmp_path / "wrong.parquet")
+    with pytest.raises(InputError, match=r"wrong.parquet: not a file of curves \(.*"):
+        read_curves(tmp_path / "wrong.parquet")
