@@ -109,12 +109,7 @@ def sample_problems(
 
 
 def sample_part(
-    part: Path,
-    engine: Engine,
-    problems: Sequence[dict],
-    draw: Draw,
-    progress: OnSampled = ignore_progress,
-    first: int = 0,
+    part: Path, engine: Engine, problems: Sequence[dict], draw: Draw, progress: OnSampled = ignore_progress, first: int = 0
 ) -> float:
     """Samples some problems, judges the samples, writes them as a part, and returns the seconds that this took.
 

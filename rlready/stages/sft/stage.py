@@ -1,6 +1,7 @@
 """The stage itself: trains one candidate, adopts its checkpoint, or passes on one of which only a log is known."""
 
 import hashlib
+import shutil
 import time
 from pathlib import Path
 
@@ -67,8 +68,7 @@ def adopt(checkpoint: BaseModel, adapter_base: BaseModel | None, out: Path) -> S
             raise InputError(f"{checkpoint.location} has changed since plan checked it; start the run again")
         partial = Path(f"{out}.partial")
         copy_remote(checkpoint.location, names, partial)
-        if out.exists():
-            out.rmdir()
+        shutil.rmtree(out, ignore_errors=True)  # of an attempt that was killed after writing it
         partial.rename(out)
     else:
         write_pointer(out, checkpoint)
