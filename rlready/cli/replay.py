@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from rlready.analysis.format import count_of
 from rlready.analysis.sweep_result import SweepResult
 from rlready.cli.common import PAST_RUN, REPEATED, Arguments, Command, read_past_run
 from rlready.config import list_parameters, parse_parameters
@@ -41,8 +42,8 @@ def execute(arguments: Arguments) -> None:
     if arguments.set:
         changed = sum(entry.before.decision != entry.after.decision for entry in replayed)
         trained = sum(entry.outcome.rl is not None for entry in replayed)
-        ran = f"for {trained} of {len(replayed)}; their results stay" if trained else "for none"
-        print(f"\n{changed} of {len(replayed)} verdicts change; RL ran {ran}.")
+        ran = f"RL ran for {count_of(trained, len(replayed), 'candidate')}{'; its results stay' if trained else ''}"
+        print(f"\nChanged: {count_of(changed, len(replayed), 'verdict')}. {ran}.")
     elif differing:
         raise InputError("\n".join(["these verdicts differ from the stored ones:", *differing]))
     else:

@@ -120,7 +120,7 @@ def test_a_threshold_that_nothing_passes_still_gives_a_report(first, recipe, wor
     assert all(o["rl"] is None for o in outcomes.values())
     assert (folder / "report.md").read_text()
     said = call(work, "replay", folder.name, "--set", "gate_min_pass_at_k=0")
-    assert "1 of 2 verdicts change; RL ran for none." in said
+    assert "Changed: 1 of 2 verdicts. RL ran for none of 2 candidates." in said
 
 
 def test_a_budget_and_an_audit_change_who_gets_rl_and_repeat_nothing(first, recipe, work):
@@ -142,7 +142,7 @@ def test_a_budget_and_an_audit_change_who_gets_rl_and_repeat_nothing(first, reci
     said = replay(work, folder.name)
     assert said.returncode == 0 and "reproduced to the last digit (2 in all)" in said.stdout
     said = replay(work, folder.name, "--set", "gate_max_rl_runs=0")
-    assert "1 of 2 verdicts change; RL ran for 2 of 2; their results stay." in said.stdout
+    assert "Changed: 1 of 2 verdicts. RL ran for both candidates; its results stay." in said.stdout
     assert "gate_min_pass_at_k: 2.0 lies outside" in replay(work, folder.name, "--set", "gate_min_pass_at_k=2").stderr
     assert "expected key=value with a key of gate_mode" in replay(work, folder.name, "--set", "rl_steps=2").stderr
     assert "no finished run here" in replay(work, "nowhere").stderr

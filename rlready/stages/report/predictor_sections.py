@@ -30,10 +30,9 @@ REVERSAL_NOTE = (
 )
 PLATEAU_NOTES = [
     "Gain: from the first rewards to the end of a line through those of the last quarter of training. In the last quarter: the"
-    f" gain of that line, with its 95% interval. Rising: more than {100 * MUCH:.0f}% of the total gain, throughout the interval"
-    " (with Bonferroni's correction for the number of candidates); plateaued: no more than that, throughout the interval."
-    " Rewards are those of the rollouts on RL's problems. Candidates of one seed get the same problems at every step, so the"
-    " interval over all of them allows for common noise.",
+    f" gain of that line, with its 95% interval. Rising: more than {100 * MUCH:.0f}% of the total gain throughout the interval,"
+    " corrected for the number of candidates (Bonferroni); plateaued: no more than that throughout the interval. Candidates of"
+    " one seed get the same problems at every step, so the interval over all of them allows for common noise.",
     "A learning rate that decays to 0, TRL's default (see rl_trainer_overrides), flattens the end of any run. A run that has"
     " plateaued may still gain more in a longer one.",
 ]
