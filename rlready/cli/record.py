@@ -22,10 +22,7 @@ from rlready.records.outcome import ElsewhereRecord, Outcome
 from rlready.records.serialization import write_atomically
 from rlready.run.local import storage
 from rlready.stages.report.report import FILES, write_files
-from rlready.tracking.client import show_address
-from rlready.tracking.log import log_outcome
-from rlready.tracking.runs import find_outcomes, finish_run, is_kfp
-from rlready.tracking.store import hold_lock
+from rlready.tracking import client, log, runs, store
 
 EXAMPLE = """\
 rlready record --results results.csv
@@ -57,7 +54,7 @@ def execute(arguments: Arguments) -> None:
     folder = _find_run(arguments)
     work, kept = folder.parent, folder / storage.RESULT
     read_sweep(kept)  # without a run there is nothing to lock
-    with hold_lock(kept):
+    with store.hold_lock(kept):
         past = read_sweep(kept)
         results = _collect_results(arguments, past)
         sweep = record_elsewhere(past, results)
@@ -72,10 +69,10 @@ def execute(arguments: Arguments) -> None:
     storage.choose_store(work)
     for outcome in sweep.outcomes:
         if outcome.candidate.candidate_id in results:
-            log_outcome(outcome, folder.name)
+            log.log_outcome(outcome, folder.name)
     saving = weigh_gate(*compare_rows(sweep)[:2])
     known = (saving.list_figures(), saving.list_tags()) if saving else ()
-    tracked = finish_run(folder.name, {}, {name: folder / name for name in FILES.values()}, "", *known)
+    tracked = runs.finish_run(folder.name, {}, {name: folder / name for name in FILES.values()}, "", *known)
     if not tracked:
         print("MLflow did not take the results, so forecasts ignore them; rerun the command when MLflow is available")
     print_outcomes(sweep)
@@ -113,11 +110,11 @@ def _find_run(arguments: Arguments) -> Path:
     """Returns the folder of the run, created from MLflow for a run on a cluster."""
     folder, run, server = locate_run(arguments), arguments.run, os.environ.get("MLFLOW_TRACKING_URI")
     # Results that others recorded with a run on a cluster are in MLflow only.
-    if not run or not server or ((folder / storage.RESULT).exists() and not is_kfp(folder.name)):
+    if not run or not server or ((folder / storage.RESULT).exists() and not runs.is_kfp(folder.name)):
         return folder
-    found = find_outcomes(run)
+    found = runs.find_outcomes(run)
     if found is None:
-        raise InputError(f"{run}: neither a finished run in {folder.parent} nor one in MLflow ({show_address(server)})")
+        raise InputError(f"{run}: neither a finished run in {folder.parent} nor one in MLflow ({client.show_address(server)})")
     folder = folder.parent / found[0]
     write_atomically(folder / storage.RESULT, found[1])
     return folder
