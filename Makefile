@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-fast test-processes test-data near-matches test-logs test-vllm test-containers test-postgres test-kfp test-kfp-versions bench bench-speed images docs lint clean
+.PHONY: demo test test-fast test-processes test-data near-matches test-logs test-vllm test-containers test-postgres test-kfp test-kfp-newest bench bench-speed images docs lint clean
 
 demo: $(VENV)/installed  ## install, run the laptop recipe, say where the report and the MLflow UI are
 	$(BIN)/rlready run --recipe laptop
@@ -37,13 +37,11 @@ test-postgres: $(VENV)/installed  ## the laptop recipe, shortened, logged to MLf
 test-kfp: $(VENV)/installed  ## every way in which a run can end, on a KFP server; prints a table (an hour and a half)
 	$(BIN)/python -m pytest -m kfp -s -o addopts= tests/run/test_kfp.py
 
-# Beside the installed version: the oldest and the newest that pyproject.toml allows.
-test-kfp-versions: $(VENV)/installed  ## compile, place and run through the model of the backend with other versions of kfp
-	for version in 2.16.0 2.17.3; do \
-		$(BIN)/pip install --quiet --no-deps --upgrade --target build/kfp-$$version kfp==$$version kfp-kubernetes==$$version \
-		&& PYTHONPATH=build/kfp-$$version $(BIN)/python -m pytest tests/run/test_compile.py tests/placement/test_placement.py tests/backend \
-		|| exit 1; \
-	done
+# Beside the installed version, which is the oldest that pyproject.toml allows.
+test-kfp-newest: $(VENV)/installed  ## compile, place and run with the newest version of kfp that is allowed
+	$(BIN)/pip install --quiet --no-deps --upgrade --target build/kfp-newest kfp==2.17.3 kfp-kubernetes==2.17.3
+	PYTHONPATH=build/kfp-newest $(BIN)/python -m pytest tests/run/test_compile.py tests/placement/test_placement.py tests/backend \
+		tests/run/test_race_run.py
 
 test-vllm: $(VENV)/installed  ## vLLM against the embedded engine, where vLLM is installed
 	$(BIN)/python -m pytest -m vllm -s -o addopts= tests/sampling/test_vllm.py

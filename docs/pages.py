@@ -8,7 +8,7 @@ from pathlib import Path
 
 import docstring_parser
 
-from rlready.cli.common import COMMANDS, Command
+from rlready.cli.command import COMMANDS, Command
 from rlready.config import SECTIONS, Parameter, list_parameters
 from rlready.placement.placement import Placement, load_placement
 from rlready.records.outcome import STAGES

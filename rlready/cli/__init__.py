@@ -9,7 +9,7 @@ import locale
 import os
 import sys
 
-from rlready.cli.common import COMMANDS, annotate_errors, check_folders, print_error
+from rlready.cli.command import COMMANDS, annotate_errors, check_folders, print_error
 from rlready.errors import InputError
 
 CLOSED = 128 + 13  # the status that a shell reports if the reader of a pipe is gone (SIGPIPE)

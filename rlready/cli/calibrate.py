@@ -10,7 +10,7 @@ from rlready.analysis.plateau import describe_settling
 from rlready.analysis.policies import list_policies, price
 from rlready.analysis.pool import find_pools, find_probes
 from rlready.analysis.sweep_result import SweepResult, parse_sweep, read_sweep
-from rlready.cli.common import WORK, Arguments, Command, locate_run, print_table
+from rlready.cli.command import WORK, Arguments, Command, locate_run, print_table
 from rlready.errors import InputError
 from rlready.run.local.storage import RESULT
 from rlready.stats.ties import reaches

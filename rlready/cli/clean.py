@@ -1,7 +1,7 @@
 """rlready clean."""
 
 from rlready.analysis.format import count
-from rlready.cli.common import WORK, Arguments, Command, print_result, shorten
+from rlready.cli.command import WORK, Arguments, Command, print_result, shorten
 from rlready.errors import InputError
 from rlready.run.local import storage
 from rlready.stages.plan.needs import show_bytes

@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from rlready.cli.common import IMAGE, RECIPE, Arguments, Command, choose_image, print_result, read_parameters, shorten
+from rlready.cli.command import IMAGE, RECIPE, Arguments, Command, choose_image, print_result, read_parameters, shorten
 from rlready.errors import InputError
 from rlready.run.kfp.limits import check_paths, check_size, check_texts
 from rlready.run.kfp.package import PIPELINE, compiled, name_version, write_manifests

@@ -10,7 +10,7 @@ from typing import Any
 
 from packaging.requirements import Requirement
 
-from rlready.cli.common import IMAGE, RECIPE, SERVER, WORK, Arguments, Command, choose_image, choose_server, read_parameters
+from rlready.cli.command import IMAGE, RECIPE, SERVER, WORK, Arguments, Command, choose_image, choose_server, read_parameters
 from rlready.config import parse_parameters
 from rlready.errors import InputError, error_context
 from rlready.placement.placement import Placements

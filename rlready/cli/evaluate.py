@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from rlready.cli.common import MIRROR, REPEATED, WORK, Arguments, Command, list_changes, print_progress, print_result, shorten
+from rlready.cli.command import MIRROR, REPEATED, WORK, Arguments, Command, list_changes, print_progress, print_result, shorten
 from rlready.config import find_faults, parse_parameters
 from rlready.config.recipes import parse_overrides
 from rlready.data.registry import find_benchmarks, get_mirror

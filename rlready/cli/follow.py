@@ -3,7 +3,7 @@
 import sys
 import time
 
-from rlready.cli.common import SERVER, Arguments, Command, choose_server, print_progress, print_result
+from rlready.cli.command import SERVER, Arguments, Command, choose_server, print_progress, print_result
 from rlready.cli.result import end_with, print_outcomes
 from rlready.errors import InputError
 from rlready.run.kfp import follow, runs, server

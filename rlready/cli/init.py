@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from rlready.analysis.format import count
-from rlready.cli.common import MIRROR, Arguments, Command, print_result, shorten
+from rlready.cli.command import MIRROR, Arguments, Command, print_result, shorten
 from rlready.config import Curate
 from rlready.data.problems import read_benchmark, read_problems
 from rlready.data.proposals import WITHOUT_SOLUTIONS, propose

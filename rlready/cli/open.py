@@ -2,7 +2,7 @@
 
 import webbrowser
 
-from rlready.cli.common import PAST_RUN, Arguments, Command, find_past_run, print_result
+from rlready.cli.command import PAST_RUN, Arguments, Command, find_past_run, print_result
 from rlready.errors import InputError
 
 COMMAND = Command("open", "rlready open", *PAST_RUN)

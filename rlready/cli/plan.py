@@ -6,7 +6,7 @@ import math
 import tempfile
 from functools import partial
 
-from rlready.cli.common import RECIPE, WORK, Arguments, Command, print_result, read_parameters
+from rlready.cli.command import RECIPE, WORK, Arguments, Command, print_result, read_parameters
 from rlready.cli.result import print_work
 from rlready.config import Experiment, parse_parameters
 from rlready.config.recipes import describe_recipe

@@ -3,7 +3,7 @@
 from rlready.analysis.curves import read_curves
 from rlready.analysis.format import count, show_estimate
 from rlready.analysis.policy_table import score_policies
-from rlready.cli.common import Arguments, Command, print_table
+from rlready.cli.command import Arguments, Command, print_table
 
 COMMAND = Command("policies", "rlready policies curves.parquet --add my_policy.py")
 COMMAND.add_argument("curves", help="Parquet file with the curves of runs with RL for all")

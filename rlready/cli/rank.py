@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rlready.analysis.sweep_result import describe_origin, write_sweep
-from rlready.cli.common import MIRROR, RUNNING, SET, Arguments, Command, list_changes, print_result
+from rlready.cli.command import MIRROR, RUNNING, SET, Arguments, Command, list_changes, print_result
 from rlready.cli.result import end_with, print_outcomes
 from rlready.config import complete_parameters
 from rlready.config.recipes import change, load_recipe, parse_overrides

@@ -10,7 +10,7 @@ from rlready.analysis.comparison import read_rows as compare_rows
 from rlready.analysis.format import show_pass_at_1
 from rlready.analysis.saving import weigh_gate
 from rlready.analysis.sweep_result import SweepResult, read_sweep, record_elsewhere, write_sweep
-from rlready.cli.common import PAST_RUN, REPEATED, Arguments, Command, locate_run, print_result
+from rlready.cli.command import PAST_RUN, REPEATED, Arguments, Command, locate_run, print_result
 from rlready.cli.rank import add_arguments, print_logs, read_logs, split_name
 from rlready.cli.result import print_outcomes, print_places
 from rlready.errors import InputError, suggest

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from rlready.analysis.format import count_of
 from rlready.analysis.sweep_result import SweepResult
-from rlready.cli.common import PAST_RUN, REPEATED, Arguments, Command, read_past_run
+from rlready.cli.command import PAST_RUN, REPEATED, Arguments, Command, read_past_run
 from rlready.config import list_parameters, parse_parameters
 from rlready.config.recipes import parse_overrides
 from rlready.errors import InputError

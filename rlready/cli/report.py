@@ -1,6 +1,6 @@
 """rlready report."""
 
-from rlready.cli.common import PAST_RUN, Arguments, Command, read_past_run
+from rlready.cli.command import PAST_RUN, Arguments, Command, read_past_run
 from rlready.cli.result import print_outcomes, print_places
 from rlready.stages.report.report import write_files
 

@@ -19,7 +19,7 @@ from rlready.analysis.format import (
 from rlready.analysis.predictor import label_pass_at
 from rlready.analysis.saving import weigh_gate
 from rlready.analysis.sweep_result import SweepResult, list_failures
-from rlready.cli.common import print_result, print_table, shorten
+from rlready.cli.command import print_result, print_table, shorten
 from rlready.run.local import storage
 from rlready.stages.plan.needs import show_bytes
 from rlready.stages.report.headline import describe_exceptions, describe_origin, summarize, tell_result

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.live import Live
 
 from rlready.analysis.sweep_result import read_sweep
-from rlready.cli.common import RECIPE, RUNNING, Arguments, Command, print_error, print_progress, print_result, read_parameters
+from rlready.cli.command import RECIPE, RUNNING, Arguments, Command, print_error, print_progress, print_result, read_parameters
 from rlready.cli.result import end_with, print_outcomes, print_places
 from rlready.config import SECTIONS, list_parameters, parse_parameters
 from rlready.errors import InputError

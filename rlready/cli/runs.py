@@ -4,7 +4,7 @@ import re
 import time
 
 from rlready.analysis.sweep_result import read_sweep
-from rlready.cli.common import START_ONE, WORK, Arguments, Command, find_work, print_result, shorten
+from rlready.cli.command import START_ONE, WORK, Arguments, Command, find_work, print_result, shorten
 from rlready.cli.result import answer
 from rlready.errors import InputError
 from rlready.run.local.storage import PARAMETERS, RESULT

@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.pager import SystemPager
 
 from rlready.analysis.format import label_kind
-from rlready.cli.common import PAST_RUN, Arguments, Command, print_table, read_past_run
+from rlready.cli.command import PAST_RUN, Arguments, Command, print_table, read_past_run
 from rlready.errors import InputError, suggest
 from rlready.escape import show_controls
 from rlready.evaluation.samples import FILE, KINDS, SAMPLES, read_rows

@@ -3,7 +3,7 @@
 import datetime
 from pathlib import Path
 
-from rlready.cli.common import (
+from rlready.cli.command import (
     IMAGE,
     RECIPE,
     SERVER,

@@ -10,7 +10,7 @@ import sys
 import pytest
 from helpers.kfp_server import rlready
 
-from rlready.cli.common import COMMANDS
+from rlready.cli.command import COMMANDS
 from rlready.cli.compile import COMMAND
 from rlready.config import SECTIONS, list_parameters
 
@@ -154,7 +154,7 @@ def test_set_takes_yaml_as_a_recipe_does(own, monkeypatch, capsys):
 
 def test_what_happens_is_said_at_once_without_a_terminal_too():
     code = (
-        "import os, time; from rlready.cli.common import print_progress, print_result\n"
+        "import os, time; from rlready.cli.command import print_progress, print_result\n"
         "print_progress(time.time(), 'a: SFT from the cache'); print_result('log', 'runs/log.txt'); os._exit(9)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

@@ -1,4 +1,4 @@
-"""What commands share: their names, the arguments that several of them take, and how they print.
+"""What a command is made of: its name, the arguments that several of them take, and how they print.
 
 Progress is printed as `m:ss line`, results as `label       value`, errors as `rlready: line`.
 """
