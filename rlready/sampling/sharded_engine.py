@@ -1,9 +1,11 @@
 """Several copies of a model, each in its own process and on its own devices, that share the prompts.
 
-Samples are seeded by prompt, so it does not matter which process draws them.
+Samples are seeded by prompt, so it does not matter which process draws them. Parent and processes exchange JSON: unpickling
+what a process sends would run what it says, and it handles hostile text.
 """
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -11,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from multiprocessing.connection import Connection, Pipe, wait
 from typing import Any
 
@@ -25,7 +28,7 @@ class ShardedEngine(Engine):
 
     def __init__(self, model: str, sampling: Sampling, name: str, replicas: int):
         self.name, self.precision, self.tokenizer = name, choose_precision(), load_tokenizer(model)
-        opening = model, sampling, name, replicas  # what `_open` takes
+        opening = {"model": model, "sampling": asdict(sampling), "name": name, "replicas": replicas}
         self.replicas = [Replica(opening, devices) for devices in divide_devices(sampling.tensor_parallel, replicas)]
 
     def count_fill(self, samples: int) -> int:
@@ -40,7 +43,7 @@ class ShardedEngine(Engine):
         counts: dict[int, list[int]] = {}  # completions and tokens so far, by process
         shards = {n: range(n, len(prompts), len(self.replicas)) for n in range(min(len(prompts), len(self.replicas)))}
         for number, shard in shards.items():
-            self.replicas[number].send(([prompts[i] for i in shard], [keys[i] for i in shard], draw))
+            self.replicas[number].send([[list(map(int, prompts[i])) for i in shard], [keys[i] for i in shard], asdict(draw)])
         while shards:
             ready = wait([self.replicas[number].messages for number in shards])
             for number in [number for number in shards if self.replicas[number].messages in ready]:
@@ -53,7 +56,7 @@ class ShardedEngine(Engine):
                     progress(*map(sum, zip(*counts.values(), strict=True)))
                 else:
                     for index, completions in zip(shards.pop(number), said, strict=True):
-                        results[index] = completions
+                        results[index] = [Completion(*values) for values in completions]
         return results
 
     def close(self) -> None:
@@ -65,7 +68,7 @@ class ShardedEngine(Engine):
 class Replica:
     """A process that holds one copy of the model, given the arguments of `_open` and the variables of its devices."""
 
-    def __init__(self, opening: tuple, environment: dict[str, str]):
+    def __init__(self, opening: dict[str, Any], environment: dict[str, str]):
         self.messages, other = Pipe()
         with other:
             self.process = subprocess.Popen(
@@ -77,15 +80,16 @@ class Replica:
             )
         self.send(opening)
 
-    def send(self, message: tuple) -> None:
+    def send(self, message: Any) -> None:
         """Sends a message; `receive` finds out if the process has died."""
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            self.messages.send(message)
+            self.messages.send_bytes(json.dumps(message).encode())
 
     def receive(self) -> tuple[str, Any]:
         """Waits for a message, (progress, completions or error; what it says); that the process has ended is an error."""
         try:
-            return self.messages.recv()
+            what, said = json.loads(self.messages.recv_bytes())
+            return what, said
         except (EOFError, OSError):  # OSError: it ended in the middle of a message
             code = self.process.wait()
             how = f"was killed by signal {-code} (out of memory?)" if code < 0 else f"ended with status {code}"
@@ -121,26 +125,30 @@ def serve(parent: int, handle: int) -> None:
 
     threading.Thread(target=end_with_parent, daemon=True).start()
     with Connection(handle) as messages:
+
+        def answer(what: str, said: Any) -> None:
+            messages.send_bytes(json.dumps([what, said]).encode())
+
         try:
-            with _open(*messages.recv()) as engine:
+            with _open(**json.loads(messages.recv_bytes())) as engine:
                 while True:
-                    job = messages.recv()
-                    sampled = engine.sample(*job, lambda *counts: messages.send(("progress", counts)))
-                    messages.send(("completions", sampled))
+                    prompts, keys, draw = json.loads(messages.recv_bytes())
+                    sampled = engine.sample(prompts, keys, Draw(**draw), lambda *counts: answer("progress", counts))
+                    answer("completions", [[list(vars(one).values()) for one in some] for some in sampled])
         except EOFError:
             return
         except InputError as error:
-            messages.send(("error", f"could not start: {error}"))
+            answer("error", f"could not start: {error}")
         except Exception as error:
-            messages.send(("error", f"failed: {type(error).__name__}: {error}"))
+            answer("error", f"failed: {type(error).__name__}: {error}")
             raise
 
 
-def _open(model: str, sampling: Sampling, name: str, replicas: int) -> Engine:
+def _open(model: str, sampling: dict[str, Any], name: str, replicas: int) -> Engine:
     if name == "vllm":
         from rlready.sampling.vllm_engine import VllmEngine
 
-        return VllmEngine.load(model, sampling)
+        return VllmEngine.load(model, Sampling(**sampling))
     import torch
 
     from rlready.sampling.transformers_engine import MEMORY_SHARE, TransformersEngine
