@@ -59,7 +59,8 @@ def name_points(axes: "Axes", points: list[tuple[float, float, str]]) -> None:
         y = max([y, *(height + line for start, stop, height in placed if start < end and begin < stop)])
         placed.append((begin, end, y))
         beside = axes.transData + ScaledTranslation(side * 0.12, 0, axes.figure.dpi_scale_trans)
-        axes.text(x, min(y, high), text, ha=align, va="center", fontsize=8, transform=beside)
+        behind = {"facecolor": "white", "alpha": 0.7, "linewidth": 0, "pad": 0.5}  # so that a line does not cross it out
+        axes.text(x, min(y, high), text, ha=align, va="center", fontsize=8, transform=beside, bbox=behind)
 
 
 def finish(figure: "Figure", name: str, alternative: str) -> str:
