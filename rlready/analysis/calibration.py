@@ -209,11 +209,11 @@ def _take_first(wanted: np.ndarray, order: np.ndarray, most: np.ndarray) -> np.n
 
 
 def measure_rules(bench: CalibrationRun, paid: np.ndarray, taken: np.ndarray, drawn: np.ndarray) -> np.ndarray:
-    """Returns cost, as a share of RL for all, and regret: 2 x draws x thresholds; `paid` and `taken` are of `spend`."""
+    """Returns cost, as a share of RL for all, and regret, never below 0: 2 x draws x thresholds, from what `spend` returns."""
     pool, scores = bench.pool, bench.pool.scores[:, None, None]
     shares = (paid.sum(0) + (drawn @ pool.measured + pool.base)[:, None]) / (drawn @ pool.full)[:, None]
     best, reached = (np.where(held > 0, scores, -np.inf).max(0) for held in (drawn.T[:, :, None], taken))
-    return np.stack([shares, best - np.where(np.isfinite(reached), reached, bench.floor)])
+    return np.stack([shares, np.maximum(0, best - np.where(np.isfinite(reached), reached, bench.floor))])
 
 
 @dataclass(frozen=True)

@@ -131,7 +131,7 @@ def describe_settling(pool: Pool, probes: list[Probe]) -> list[str]:
     before = score_settings(pool.settings, pick_main(None).sft_pass_at_1)
     if before is None:
         return [settled]
-    heads = [(probe, rho, spearman(probe.reached, before) or 0.0) for probe, rho in ranked]
+    heads = [(probe, rho, head) for probe, rho in ranked if (head := spearman(probe.reached, before)) is not None]
     if not (led := [*itertools.takewhile(lambda one: one[2] > one[1], heads)]):
         return [settled]
     probe, rho, head = led[-1]

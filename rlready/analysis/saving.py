@@ -69,7 +69,7 @@ def weigh_gate(rows: list[Row], base: Row) -> Saving | None:
         return Saving(None, None, None, f"{told} {also}", "none, because no candidate was approved")
     share, net, saved = _measure_net(costs, judged, ("the gate", "it") if seen else name_judges(rows), "" if seen else "about ")
     if not refused and not outrun:
-        known = (share, seen.regret, seen.interval) if seen else (None, 0.0, None)
+        known = (share, seen.regret, seen.interval) if seen else (None, 0.0 if list_scores(judged) else None, None)
         return Saving(*known, f"{could}, so it saved nothing.", "none, because no candidate was rejected")
     if seen:
         mixed = any(len({row.approved for row in setting.rows}) > 1 for setting in group_settings(judged))

@@ -175,6 +175,11 @@ def test_no_verdict_no_sentence_and_a_gate_that_approves_none_has_no_result():
     )
 
 
+def test_a_gate_that_approves_all_has_no_regret_before_there_is_a_result():
+    rows = [make_row(n, "random", 0.1, 0.6, 1.0, 0.5, 0.5, 50.0, True, rl=None, benchmark=None) for n in range(3)]
+    assert weigh_gate(rows, BASE).regret is None and "gate/regret" not in weigh_gate(rows, BASE).list_figures()
+
+
 def test_what_failed_in_rl_was_judged_and_counts_on_neither_side_of_the_cost():
     rows, failure = [enforce(row) for row in ROWS], Failure("rl", "killed")
     first = next(row for row in rows if row.approved)

@@ -92,6 +92,23 @@ def test_it_is_said_where_rankings_settle_and_that_an_early_race_rewards_the_hea
     assert describe(early=0.0) == [settled.replace("50", "10")]
 
 
+def test_where_sft_pass_at_1_is_the_same_for_all_nothing_is_said_of_a_head_start():
+    for seed in range(8):
+        sweep = make_raced_sweep(seed, 8, early=1.0)
+        alike = [dataclasses.replace(o.predictors, curve=[[1, 0.1], *o.predictors.curve[1:]]) for o in sweep.outcomes]
+        outcomes = [dataclasses.replace(o, predictors=p) for o, p in zip(sweep.outcomes, alike, strict=True)]
+        (pool, *_) = find_pools(*read_rows(dataclasses.replace(sweep, outcomes=outcomes))[:2])
+        assert len(describe_settling(pool, find_probes(pool))) == 1
+
+
+def test_a_rule_that_takes_none_loses_nothing_if_the_base_model_is_better_than_all():
+    sweep = make_raced_sweep(1)
+    best = dataclasses.replace(sweep.baseline.benchmark, pass_at_1=0.9)
+    bench = set_up(dataclasses.replace(sweep, baseline=dataclasses.replace(sweep.baseline, benchmark=best)), "run")
+    none = np.zeros((len(bench.names), 1, 1))
+    assert calibration.measure_rules(bench, none, none, np.ones((1, len(bench.names))))[1].item() == 0
+
+
 def test_the_command_prints_races_beside_thresholds(tmp_path, monkeypatch, capsys):
     path = tmp_path / "outcomes.json"
     write_sweep(make_raced_sweep(5), path)
