@@ -38,9 +38,8 @@ def is_absent(value: object) -> bool:
 def restore_integer(value: object) -> object:
     """Returns a whole number in a float as an integer, and another float as a text without the digits of its error.
 
-    A column with an empty cell makes floats of integers; a float of 32 bits has other digits as one of 64.
-
-    Raises InputError if it is so large that the float has lost digits.
+    A column with an empty cell makes floats of integers; a float of 32 bits has other digits as one of 64. Raises InputError if
+    it is so large that the float has lost digits.
     """
     if isinstance(value, Decimal):
         return int(value) if value == value.to_integral_value() else f"{value.normalize():f}"

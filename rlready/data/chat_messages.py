@@ -78,11 +78,12 @@ def read_content(value: object) -> object:
 def _list_messages(messages: list[dict], note: Callable[[str], None]) -> list[tuple[str, object]]:
     turns = []
     for turn in messages:
-        named = turn.get("role", turn.get("from"))
+        named = turn.get("role") or turn.get("from")  # Arrow gives a turn the keys of all others, with null
         role = ROLES.get(named.casefold()) if isinstance(named, str) else None
         if role is None or turn.get("tool_calls") or turn.get("function_call"):
             raise InputError(f"a turn of {named!r}, or one that calls a tool; user, assistant and system are read")
-        text = read_content(turn.get("content", turn.get("value", turn.get("text"))))
+        held = (turn[key] for key in ("content", "value", "text") if turn.get(key) is not None)
+        text = read_content(next(held, None))
         if isinstance(text, list) and text and all(isinstance(part, str) for part in text):
             text = "".join(text)
         if role == "system":

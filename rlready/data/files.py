@@ -191,9 +191,7 @@ def _open_filesystem(path: str):
 def open_file(system, name: str) -> Iterator[io.BufferedReader]:
     """Opens a file of a listing for reading, decompressed; local files without fsspec, which is slower by the line.
 
-    A `system` of None is that of this machine.
-
-    Raises InputError if it cannot be read, or is a Git LFS pointer.
+    A `system` of None is that of this machine. Raises InputError if it cannot be read, or is a Git LFS pointer.
     """
     import pyarrow as pa
 

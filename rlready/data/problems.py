@@ -32,6 +32,7 @@ BESIDE = ("subject", "image", "group")  # columns that are no part of the text
 LONGEST_VALUE = 80  # characters of a column in a message
 LONGEST_TEXT = 1 << 19  # characters of a question or solution: more tokens than any model here takes
 OTHER_SHARE = "of another share of the source"
+LETTER = re.compile("[A-Za-z]")
 LETTERED = re.compile(r"\(?[A-J][.):]\s*")  # an option that says its letter
 OPTION = re.compile(r"(?:^|\s)\(?([A-J])[.):]\s")  # of a question with its options
 Note = Callable[[str], None]
@@ -50,15 +51,8 @@ def read_problem(
     messages), messages, ShareGPT's conversations, Alpaca's instruction, input and output. A solution that does not end in its
     answer, in the form that evaluation reads, has it added.
 
-    Args:
-        row: A raw row.
-        needs_solution: Whether the row must have a worked solution.
-        source: Which columns to read, what to remove and which rows to keep.
-        note: Called with each change to a row that is kept.
-        judged: Whether the verifier must be able to read the answer; for an SFT example it need not.
-
-    Raises:
-        InputError: With the reason why the row is malformed or left out.
+    `note` is called with each change to a row that is kept. Unless `judged`, as for an SFT example, the verifier need not be
+    able to read the answer. Raises InputError with the reason why the row is malformed or left out.
     """
     if not isinstance(row, dict):
         raise InputError(f'{name_kind(row)}, not an object; write each row as {{"question": ...}}')
@@ -219,7 +213,7 @@ def _read_choice(question: str, choices: object, answer: object, needs_solution:
     if isinstance(answer, int):
         chosen = list(options)[answer : answer + 1] if answer >= 0 else []
     elif not chosen and str(answer).casefold() not in (option.casefold() for option in options.values()):
-        letter = str(answer).strip(" ().")
+        letter = str(answer).strip(" ().").upper()
         chosen = [letter] if letter in options else []
     if not chosen:
         raise InputError("the answer is none of the options")
@@ -229,7 +223,11 @@ def _read_choice(question: str, choices: object, answer: object, needs_solution:
 
 def _list_options(choices: object) -> dict[str, str]:
     """Returns the options by their letters."""
+    names = list(string.ascii_uppercase)
     if isinstance(choices, dict):
+        if all(map(LETTER.fullmatch, choices)):  # in any order; Arrow pads rows that have fewer with null
+            choices = {name.upper(): option for name, option in sorted(choices.items()) if option is not None}
+            names = list(choices)
         choices = choices["text"] if choices.keys() >= {"text", "label"} else list(choices.values())
     if not isinstance(choices, list):
         raise InputError("the options are no list")
@@ -238,7 +236,7 @@ def _list_options(choices: object) -> dict[str, str]:
     if all(isinstance(option, (str, int, float)) for option in choices):
         texts = [str(restore_integer(option)) for option in choices]
         lettered = all(map(LETTERED.match, texts))
-        return dict(zip(string.ascii_uppercase, (LETTERED.sub("", text) if lettered else text for text in texts), strict=False))
+        return dict(zip(names, (LETTERED.sub("", text) if lettered else text for text in texts), strict=False))
     try:
         listed = [entry for entries in choices for entry in entries]
         return {entry["aoVal"]: entry["content"].strip() for entry in listed}

@@ -29,6 +29,8 @@ REGISTRIES = ("datasets", "benchmarks")
 FIELDS = ("question", "open_question", "answer", "solution", "choices", "messages", "subject", "image", "group")
 Use = str | tuple[str, str]  # of a source: sft, rl or predictors; (evaluation, name) or (decontaminate, name)
 COLUMN = re.compile(r"[^\[\]{}]+(\[(\w+|\*)\])*")
+TEMPLATE = re.compile(r"\{[^{}]+\}")  # a column in a text
+ITEMS: dict[str, type] = {"config": str, "remove": str, "rows": int}  # what the lists of these keys hold
 
 
 @dataclass(frozen=True)
@@ -136,6 +138,9 @@ def _read_entry(name: str, entry: Any, where: str) -> Source:
         if type(value) not in known[key]:
             expected = " or ".join(kind.__name__ for kind in known[key]).replace("NoneType", "null")
             raise InputError(f"{where}: {key} must be {expected}, got {value!r}")
+        for item in value if key in ITEMS and isinstance(value, list) else ():
+            if type(item) is not ITEMS[key]:
+                raise InputError(f"{where}: {key} must be a list of {ITEMS[key].__name__}, got {item!r} in it")
     if bool(entry.get("hub")) == bool(entry.get("path")):
         raise InputError(f"{where}: give either hub (owner/name) or path (a file, a folder or a URL)")
     if entry.get("path") and (revision := entry.get("revision")):
@@ -157,7 +162,7 @@ def _read_entry(name: str, entry: Any, where: str) -> Source:
         if isinstance(columns[key], list) and key != "choices":
             raise InputError(f"{where}: columns: {key}: only choices can be a list of columns")
     for column in (*itertools.chain(*map(list_paths, columns.values())), *(column for _, column, _ in conditions)):
-        if not isinstance(column, str) or not ("{" in column or COLUMN.fullmatch(column)):
+        if not isinstance(column, str) or not (COLUMN.fullmatch(column) or TEMPLATE.search(column)):
             raise InputError(f"{where}: {column!r} is neither a column, column[key], nor a text with {{column}}")
     for kind, column, values in conditions:
         if not isinstance(values, list):

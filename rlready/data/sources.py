@@ -304,17 +304,15 @@ def _count_before_doubled(text: str) -> int:
     return counts[0] or counts[1]
 
 
-def find_separator(text: str) -> str:
-    """Returns what separates the cells of a table: what its header has the most of, outside of quotes."""
-    header = re.sub(r'"[^"]*"', "", text[:LONGEST_HEADER]).partition("\n")[0]
-    return max(",", *SEPARATORS, key=header.count)
-
-
 def _read_csv(text: str, name: str, note: Callable[[str], None]) -> list[dict]:
     csv.field_size_limit(LARGEST)
     text = text.lstrip("\r\n")
     said = re.match(r"sep=(.)\r?\n", text)  # a line that Excel reads and writes
-    separator, text = (said[1], text[said.end() :]) if said else (find_separator(text), text)
+    if said:
+        separator, text = said[1], text[said.end() :]
+    else:  # what the header has the most of, outside of quotes
+        header = re.sub(r'"[^"]*"', "", text[:LONGEST_HEADER]).partition("\n")[0]
+        separator = max(",", *SEPARATORS, key=header.count)
     if '="' in text:  # by which spreadsheets keep the text of a number
         text = re.sub(rf'(^|{re.escape(separator)})="([^"\n]*)"', r'\1"\2"', text, flags=re.MULTILINE)
     kind = SEPARATORS.get(separator, "commas")

@@ -230,6 +230,9 @@ def test_tests_are_the_answer_of_code():
         ({"question": "1+1?\nA. 1\nB. 2", "answer": "(b)"}, {}, "letter"),
         ({"question": "1+1?\nA. 1\nB. 2", "answer": "B"}, {}, ""),
         ({"question": "1+1?", "A": 1, "B": 2, "answer": "B"}, {}, ""),
+        ({"question": "1+1?", "B": 2, "A": 1, "answer": "B"}, {}, ""),  # letters are read, not their order
+        ({"question": "1+1?", "options": {"b": "2", "a": "1"}, "answer": "b"}, {}, ""),
+        ({"question": "1+1?", "options": {"A": "1", "B": "2", "C": None}, "answer": "B"}, {}, ""),  # as Arrow pads it
         ({"question": "1+1?", "option_a": 1, "option_b": 2, "answer": "b"}, {}, ""),
         ({"question": "1+1?", "choices": "['1' '2']", "answerKey": "B"}, {}, ""),  # as a table has what numpy writes
     ],

@@ -40,6 +40,8 @@ def read(row, needs_solution=True, source=UNNAMED):
     [
         {"messages": [ASKED, TOLD]},
         {"conversations": [{"from": "human", "value": "What is 1+1?"}, {"from": "gpt", "value": "It is \\boxed{2}."}]},
+        # As Arrow pads turns that have other keys.
+        {"messages": [ASKED, {"role": None, "content": None, "from": "gpt", "value": "It is \\boxed{2}."}]},
         {"conversations": [{"from": "prompter", "text": "What is 1+1?"}, {"from": "bot", "text": "It is \\boxed{2}."}]},
         {
             "messages": [

@@ -83,6 +83,7 @@ SEQUENTIAL = {"predictors_sampling": "sequential", "gate_min_pass_at_k_over_base
         ({"curate_min_tokens": 9999}, "none of the first .* between 9999 and any number of tokens"),
         ({"sweep_candidates": [{"epochs": 1}, {"epochs": 1}]}, "given twice"),
         ({"sweep_candidates": [{"epoch": 1}]}, "sweep_candidates, item 0"),
+        ({"sweep_candidates": [{"measured": "a.jsonl", "revision": "main"}]}, "revision is of a model, and none is given"),
         ({"sweep_candidates": [{"epochs": 1.5}]}, "epochs must be a whole number"),
         ({"sweep_candidates": [], "sweep_learning_rates": ["2e-5"]}, "got the text '2e-5'; write 2e-5 without quotes"),
         ({"sweep_candidates": [{"subset": "best"}]}, "subset must be one of random"),

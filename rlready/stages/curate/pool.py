@@ -110,9 +110,8 @@ class RowPool:
         self.questions, self.first = questions, len(questions)  # signatures of all questions, and the number of its first
         self.examples = Signatures(folder / "examples")  # of questions with their solutions
         self.left = np.zeros(0, bool)
-        self.shown: list[
-            tuple[Tally, str, str, int]
-        ] = []  # (tally, set, reason, row) of some rows, whose places `read` looks up
+        # (tally, set, reason, row) of some rows, whose places `read` looks up
+        self.shown: list[tuple[Tally, str, str, int]] = []
         self.pairs: list[tuple[int, int]] = []  # some near-duplicates, each with the row that is kept instead
         self.columns = {name: array("Q") for name in NUMBERS}
 

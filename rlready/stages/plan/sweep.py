@@ -102,6 +102,8 @@ def _expand(number: int, given: Any, lists: dict[str, list]) -> list[Candidate]:
         finished = "a log" if keys is MEASURED else "a finished checkpoint"
         raise InputError(f"{where}: {given[keys[0]]} is {finished}, so {', '.join(trained)} cannot be chosen")
     check_keys(where, given, keys)
+    if keys is MEASURED and "revision" in given and "model" not in given:
+        raise InputError(f"{where}: revision is of a model, and none is given; name it (model:), or leave revision out")
     for key, value in given.items():
         if key in FLAGS and not isinstance(value, bool):
             raise InputError(f"{where}: {key} must be true or false, got {value!r}")
